@@ -1,0 +1,53 @@
+# `make help` lists the commands. Everything runs in .venv, which `make setup` builds from requirements.lock.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup lock demo test test-slow lint format tables figures clean
+
+help:  ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: $(STAMP)  ## make .venv from the pinned requirements.lock (nothing happens when it is up to date)
+
+$(STAMP): requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet uv
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --requirement requirements.lock --no-deps
+	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --no-deps --editable .
+	touch $(STAMP)
+
+lock:  ## pin the newest versions pyproject.toml allows into requirements.lock
+	$(BIN)/uv pip compile --upgrade --universal --no-emit-index-url --no-header --all-extras --override requirements.overrides \
+	    --python-version 3.11 pyproject.toml --output-file requirements.lock
+
+demo: setup  ## ten estimators on both digits datasets: cells, tables and figures in results/
+	$(BIN)/python -m cdam_bench -m experiment=demo $(ARGS)
+	$(MAKE) --no-print-directory tables figures
+
+test: setup  ## the ordinary test suite
+	$(BIN)/python -m pytest $(ARGS)
+
+test-slow: setup  ## the slow tests alone
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: setup  ## check style, type hints and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup  ## mend style and formatting
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+tables: setup  ## tables of every finished cell: results/tables/
+	$(BIN)/python scripts/make_tables.py $(ARGS)
+
+figures: setup  ## curves and maps: results/figures/
+	$(BIN)/python scripts/make_figures.py $(ARGS)
+
+clean:  ## remove caches and the virtual environment; results stay
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""cdam_bench: benchmarks of importance maps for vision transformers."""

@@ -1,0 +1,42 @@
+"""Heads: from the [CLS] latent to outputs that can be explained."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from cdam_bench.errors import UserError, require
+
+SIMILARITIES = ("dot", "cosine", "neg_l2")
+
+
+class LinearHead(nn.Linear):
+    """The linear classifier on [CLS]: outputs are class logits."""
+
+
+class ConceptHead(nn.Module):
+    """Similarity of the [CLS] latent to K concept vectors; a head like any other, so concepts are targets.
+
+    Args:
+        vectors: (K, D), one mean latent per concept.
+        similarity: "dot" (the paper), "cosine" or "neg_l2" (negative Euclidean distance).
+    Raises:
+        UserError: for vectors of the wrong shape or an unknown similarity.
+    Source: Brocki et al. 2024, concepts.
+    """
+
+    def __init__(self, vectors: Tensor, similarity: str = "dot") -> None:
+        super().__init__()
+        require(vectors.ndim == 2, f"concept vectors of shape {tuple(vectors.shape)}: expected (K, D)")
+        if similarity not in SIMILARITIES:
+            raise UserError(f"similarity={similarity} is unknown: use one of {', '.join(SIMILARITIES)}")
+        self.register_buffer("vectors", vectors.detach().clone().float())
+        self.similarity = similarity
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, D) → (B, K)."""
+        if self.similarity == "dot":
+            return features @ self.vectors.T
+        if self.similarity == "cosine":
+            return F.normalize(features, dim=-1) @ F.normalize(self.vectors, dim=-1).T
+        difference = features[:, None] - self.vectors
+        # the distance has no gradient at 0; the floor keeps a concept's own example finite
+        return -(difference.square().sum(-1) + 1e-12).sqrt()

@@ -1,0 +1,81 @@
+"""Hydra entry points that tell a user's mistake in one line and exit with status 2."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+from hydra.errors import ConfigCompositionException, HydraException, InstantiationException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from cdam_bench.errors import UserError, nearest_names
+
+PACKAGE = Path(__file__).parent
+Task = Callable[[DictConfig], None]
+
+OmegaConf.register_new_resolver("basename", lambda path: Path(path).name, replace=True)
+
+
+def config_dir() -> Path:
+    """Folder of the configuration files: inside the installed package, or beside it in a checkout."""
+    packaged = PACKAGE / "conf"
+    return packaged if packaged.is_dir() else PACKAGE.parent / "conf"
+
+
+def run(task: Task, config_name: str) -> None:
+    """Compose `conf/<config_name>.yaml` with the command line and call `task` with it; never returns on a mistake.
+
+    UserErrors, unknown names and impossible values print one line and exit with status 2. With HYDRA_FULL_ERROR=1 the
+    traceback is shown instead. In a sweep the other cells still run.
+    """
+    failures: list[Exception] = []
+    wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+
+    def guarded(config: DictConfig) -> None:
+        try:
+            task(config)
+        except (UserError, OSError, OmegaConfBaseException, InstantiationException) as error:
+            if wants_traceback:
+                raise
+            failures.append(error)
+            print(f"error: {_one_line(error)}", file=sys.stderr)
+
+    app = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(guarded)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing its own report
+    try:
+        app()
+    except (UserError, OSError, OmegaConfBaseException, HydraException) as error:
+        if wants_traceback:
+            raise
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit("interrupted: the same command continues where this one stopped")
+    if failures:
+        sys.exit(2)
+
+
+def _one_line(error: BaseException) -> str:
+    """What is wrong, and what to do, in one line."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        return _unknown_choice(error.missing_cfg_file, error.options)
+    if isinstance(error, InstantiationException) and error.__cause__ is not None:
+        return _one_line(error.__cause__)
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if isinstance(error, ConfigCompositionException) and error.__cause__ is not None:
+        lines += [line.strip() for line in str(error.__cause__).splitlines()[:1]]
+    return "; ".join(lines[:3])
+
+
+def _unknown_choice(path: str, options: list[str]) -> str:
+    """`estimator/smoth` → the nearest names of that group."""
+    group, _, name = path.rpartition("/")
+    near = nearest_names(name, options)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"{group}={name} is unknown: {hint}available: {', '.join(sorted(options))}"

@@ -1,0 +1,7 @@
+"""Datasets: images with their target classes."""
+
+from cdam_bench.datasets.digits import DigitScenes
+from cdam_bench.datasets.preprocessing import Preprocessing
+from cdam_bench.datasets.samples import Batch, Dataset, Sample, collate
+
+__all__ = ["Batch", "Dataset", "DigitScenes", "Preprocessing", "Sample", "collate"]

@@ -1,0 +1,24 @@
+"""Estimators: ten ways to say which pixels matter for an output."""
+
+from cdam_bench.estimators.attention import AttentionMap
+from cdam_bench.estimators.base import Estimator, PixelEstimator, TokenEstimator
+from cdam_bench.estimators.cdam import CDAM, IntegratedCDAM, SmoothCDAM
+from cdam_bench.estimators.gradcam import GradCAM
+from cdam_bench.estimators.gradients import InputXGradient, IntegratedGradients, SmoothGrad
+from cdam_bench.estimators.relevance import PartialLRP, RelevancePropagation
+
+__all__ = [
+    "CDAM",
+    "AttentionMap",
+    "Estimator",
+    "GradCAM",
+    "InputXGradient",
+    "IntegratedCDAM",
+    "IntegratedGradients",
+    "PartialLRP",
+    "PixelEstimator",
+    "RelevancePropagation",
+    "SmoothCDAM",
+    "SmoothGrad",
+    "TokenEstimator",
+]

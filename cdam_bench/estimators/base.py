@@ -1,0 +1,100 @@
+"""Estimator: from (backbone, images, targets) to importance maps."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from cdam_bench.backbones import Backbone
+from cdam_bench.errors import require
+
+
+class Estimator(ABC):
+    """What every method of importance is. To add one, subclass this (or TokenEstimator) and write one YAML."""
+
+    @abstractmethod
+    def attribute(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor | None = None) -> Tensor:
+        """Importance of every pixel for the targets.
+
+        Args:
+            backbone: whose output is explained.
+            images: (B, 3, H, W), normalised.
+            targets: (B,) long, or (B, K): K targets of each image, which share its forward pass.
+            seeds: (B,) long, one per image, for methods that draw noise; None: all 0. The noise depends on nothing else.
+        Returns:
+            (B, H, W), or (B, K, H, W); float32, detached, on the backbone's device. Signed where the method is.
+        Raises:
+            UserError: for images, targets or seeds that do not fit.
+        """
+
+
+class TokenEstimator(Estimator):
+    """A method that scores patch tokens; pixels take the score of their patch."""
+
+    @abstractmethod
+    def scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
+        """Scores of the patch tokens (B, K, N) for targets (B, K) and seeds (B,), all on the backbone's device."""
+
+    def token_scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor | None = None) -> Tensor:
+        """As `attribute`, one score per patch: (B, h, w), or (B, K, h, w)."""
+        images, many, seeds = checked_inputs(backbone, images, targets, seeds)
+        with torch.no_grad():
+            scores = self.scores(backbone, images, many, seeds).float()
+        scores = scores.reshape(*many.shape, *backbone.grid(images))
+        return scores.reshape(*targets.shape, *scores.shape[2:])
+
+    def attribute(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor | None = None) -> Tensor:
+        scores = self.token_scores(backbone, images, targets, seeds)
+        patch = backbone.patch_size
+        return scores.repeat_interleave(patch, -2).repeat_interleave(patch, -1)
+
+
+class PixelEstimator(Estimator):
+    """A method that differentiates the output with respect to the pixels."""
+
+    @abstractmethod
+    def pixel_scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
+        """Importance (B, 3, H, W) per colour channel for one target per image, (B,)."""
+
+    def attribute(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor | None = None) -> Tensor:
+        images, many, seeds = checked_inputs(backbone, images, targets, seeds)
+        maps = [self.pixel_scores(backbone, images, target, seeds).sum(1) for target in many.unbind(1)]
+        return torch.stack(maps, 1).detach().float().reshape(*targets.shape, *images.shape[-2:])
+
+
+def checked_inputs(
+    backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Images, targets as (B, K) and seeds as (B,), on the backbone's device.
+
+    Raises:
+        UserError: if their shapes do not go together or a target is not an output of the head.
+    """
+    count = len(images)
+    require(
+        targets.ndim in (1, 2) and len(targets) == count and not targets.is_floating_point(),
+        f"targets of shape {tuple(targets.shape)} for {count} images: expected whole numbers (B,) or (B, K)",
+    )
+    require(seeds is None or seeds.shape == (count,), f"seeds must be one per image: expected ({count},), got {seeds}")
+    classes = backbone.num_classes
+    if targets.numel():
+        lowest, highest = int(targets.min()), int(targets.max())
+        require(
+            lowest >= 0 and highest < classes,
+            f"targets {lowest}…{highest} are not in 0…{classes - 1}, the head's outputs",
+        )
+    device = backbone.device
+    seeds = torch.zeros(count, dtype=torch.long) if seeds is None else seeds
+    return images.to(device), targets.to(device).reshape(count, -1), seeds.to(device)
+
+
+def check_samples(name: str, value: int) -> int:
+    """`value`, if it can be a number of samples or steps."""
+    require(int(value) == value and value > 0, f"estimator.{name}={value}: must be a positive whole number")
+    return int(value)
+
+
+def check_noise(value: float) -> float:
+    """`value`, if it can be a noise level."""
+    require(value >= 0, f"estimator.noise_level={value}: must not be negative")
+    return float(value)

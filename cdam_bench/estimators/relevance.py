@@ -1,0 +1,157 @@
+"""Relevance Propagation through all blocks, and Partial LRP down to the last attention matrix."""
+
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import Block
+from torch import Tensor
+
+from cdam_bench.backbones import Backbone
+from cdam_bench.estimators.base import TokenEstimator
+
+EPSILON = 1e-9
+
+
+class RelevancePropagation(TokenEstimator):
+    """R = I; for each block, first to last: R ← R + Ā·R with Ā = mean over heads of relu(A ⊙ ∂f_c/∂A). Row [CLS] of R.
+
+    Only that row is wanted, so a row vector is carried through the blocks from last to first, r ← r + r·Ā, while the gradient
+    goes the same way. Each block's attention is recomputed head by head and freed at once.
+
+    Source: Chefer et al. 2021, "Generic Attention-model Explainability" (rule for self-attention).
+    """
+
+    def scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
+        inputs = backbone.block_inputs(images)
+        last, residual = backbone.last_block, inputs.pop()
+        seen = last.attend(last.normalised(residual))
+        gradients = last.output_gradients(seen.outputs, residual[:, 0], targets)
+        row = (seen.attention[:, None] * last.attention_gradients(seen, gradients)).relu().mean(2)  # (B, K, P + N)
+        row[..., 0] += 1
+        upstream = last.residual_gradients(residual, seen, gradients, targets)  # (B, K, P + N, D)
+        for index in reversed(range(len(inputs))):
+            row, upstream = _through_block(backbone.vit.blocks[index], inputs.pop(), row, upstream, is_first=index == 0)
+        return row[..., backbone.num_prefix_tokens :]
+
+
+def _through_block(block: Block, x: Tensor, row: Tensor, upstream: Tensor, is_first: bool) -> tuple[Tensor, Tensor]:
+    """One block backwards: its share of the row's relevance, and the gradient at its input.
+
+    Args:
+        block: standard timm block.
+        x: its input (B, T, D).
+        row: (B, K, T) relevance so far.
+        upstream: (B, K, T, D) gradient at the block's output; overwritten.
+        is_first: no gradient is needed below.
+    Returns:
+        row and gradient at the block's input, of the same shapes.
+    """
+    attn = block.attn
+    batch, length, _ = x.shape
+    heads = attn.num_heads
+    normalised, pull_norm1 = torch.func.vjp(block.norm1, x)
+    q, k, v = attn.qkv(normalised).reshape(batch, length, 3, heads, -1).permute(2, 0, 3, 1, 4).unbind(0)  # (B, H, T, d)
+    outputs = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, length, -1)
+    projected, pull_projection = torch.func.vjp(lambda o: block.ls1(attn.proj(attn.norm(o))), outputs)
+    _, pull_mlp = torch.func.vjp(lambda y: block.ls2(block.mlp(block.norm2(y))), x + projected)
+    rows = []
+    for target in range(row.shape[1]):
+        gradient = upstream[:, target]
+        gradient = gradient + pull_mlp(gradient)[0]
+        at_heads = pull_projection(gradient)[0].reshape(batch, length, heads, -1).transpose(1, 2)
+        relevance = torch.zeros_like(row[:, target])
+        at_qkv = None if is_first else torch.empty(batch, length, 3, heads, q.shape[-1], device=x.device, dtype=x.dtype)
+        for h in range(heads):
+            attention = (q[:, h] * attn.scale @ k[:, h].transpose(1, 2)).softmax(-1)
+            weighted = (at_heads[:, h] @ v[:, h].transpose(1, 2)).mul_(attention)  # A ⊙ ∂f/∂A
+            if at_qkv is not None:
+                at_qkv[:, :, 2, h] = attention.transpose(1, 2) @ at_heads[:, h]
+                at_scores = torch.addcmul(weighted, attention, weighted.sum(-1, keepdim=True), value=-1)
+                at_qkv[:, :, 0, h] = at_scores @ k[:, h] * attn.scale
+                at_qkv[:, :, 1, h] = at_scores.transpose(1, 2) @ q[:, h] * attn.scale
+                del at_scores
+            del attention
+            relevance += (row[:, target, None] @ weighted.relu_())[:, 0] / heads
+        rows.append(row[:, target] + relevance)
+        if at_qkv is not None:
+            upstream[:, target] = gradient + pull_norm1(at_qkv.flatten(2) @ attn.qkv.weight)[0]
+    return torch.stack(rows, 1), upstream
+
+
+class PartialLRP(TokenEstimator):
+    """LRP of the one-hot target down to the attention matrix of the last block: relu, mean over heads, row [CLS].
+
+    A head that is not one linear layer is replaced by its linearisation at the features.
+
+    Source: Voita et al. 2019, as implemented with Chefer et al. 2021 ("Transformer Interpretability Beyond Attention").
+    """
+
+    def scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
+        last, residual = backbone.last_block, backbone.tokens(images)
+        seen = last.attend(last.normalised(residual))
+        relevance = _relevance_at_heads(backbone, seen.outputs, residual[:, 0], targets)  # (B, K, H, d)
+        contributions = safe_divide(relevance, seen.outputs[:, None])
+        at_attention = seen.attention[:, None] * last.attention_gradients(seen, contributions) / 2
+        return at_attention.relu().mean(2)[..., backbone.num_prefix_tokens :]
+
+
+def _relevance_at_heads(backbone: Backbone, outputs: Tensor, cls_residual: Tensor, targets: Tensor) -> Tensor:
+    """Relevance of the heads' outputs (B, H, d) for targets (B, K): (B, K, H, d). Only the [CLS] token carries any."""
+    vit, block = backbone.vit, backbone.vit.blocks[-1]
+    flat = outputs.flatten(1)  # (B, D)
+    attended = block.ls1(block.attn.proj(block.attn.norm(flat)))
+    middle = cls_residual + attended
+    normed = block.norm2(middle)
+    hidden = block.mlp.norm(block.mlp.act(block.mlp.fc1(normed)))
+    updated = block.ls2(block.mlp.fc2(hidden))
+    features = vit.fc_norm(vit.norm(middle + updated))
+    relevance = _head_relevance(backbone.head, features, targets)  # (B, K, D); norms pass it on unchanged
+    to_middle, to_mlp = _split_sum(middle[:, None], updated[:, None], relevance)
+    to_mlp = linear_relevance(block.mlp.fc2.weight, hidden[:, None], to_mlp)
+    to_mlp = linear_relevance(block.mlp.fc1.weight, normed[:, None], to_mlp)
+    used_twice = middle[:, None]
+    relevance = used_twice * (safe_divide(to_middle, used_twice) + safe_divide(to_mlp, used_twice))
+    _, to_attended = _split_sum(cls_residual[:, None], attended[:, None], relevance)
+    at_heads = linear_relevance(block.attn.proj.weight, flat[:, None], to_attended)
+    return at_heads.reshape(*targets.shape, *outputs.shape[1:])
+
+
+def _head_relevance(head: torch.nn.Module, features: Tensor, targets: Tensor) -> Tensor:
+    """One-hot relevance 1 of each target at the head's output → relevance of the features (B, K, D)."""
+    with torch.enable_grad():
+        leaf = features.detach().repeat_interleave(targets.shape[1], 0).requires_grad_()
+        chosen = head(leaf).gather(1, targets.reshape(-1, 1)).sum()
+        (weights,) = torch.autograd.grad(chosen, leaf)  # of a linear head: its rows
+    weights = weights.reshape(*targets.shape, -1)  # (B, K, D)
+    features = features[:, None]
+    parts = [(weights.clamp(min=0), features.clamp(min=0)), (weights.clamp(max=0), features.clamp(max=0))]
+    return sum(x * w * safe_divide(torch.ones(()).to(w), (x * w).sum(-1, keepdim=True)) for w, x in parts)
+
+
+def linear_relevance(weight: Tensor, inputs: Tensor, relevance: Tensor) -> Tensor:
+    """The α = 1, β = 0 rule of a linear layer without its bias, the two sign branches divided separately.
+
+    Args:
+        weight: (out, in).
+        inputs: (..., in).
+        relevance: (..., out).
+    Returns:
+        (..., in). Relevance is not conserved: both branches pass it on in full.
+    """
+    total = torch.zeros(())
+    for sign in (1, -1):
+        w, x = (weight * sign).clamp(min=0), (inputs * sign).clamp(min=0)
+        total = total + x * (safe_divide(relevance, x @ w.T) @ w)
+    return total
+
+
+def _split_sum(a: Tensor, b: Tensor, relevance: Tensor) -> tuple[Tensor, Tensor]:
+    """Relevance of the two terms of a + b, in proportion to their values."""
+    share = safe_divide(relevance, a + b)
+    return a * share, b * share
+
+
+def safe_divide(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """Division with the denominator moved away from 0 by ε; 0 where it is 0."""
+    moved = denominator.clamp(min=EPSILON) + denominator.clamp(max=EPSILON)
+    moved = torch.where(moved == 0, EPSILON, moved)
+    return numerator / moved * (denominator != 0)

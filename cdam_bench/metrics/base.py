@@ -1,0 +1,69 @@
+"""Metric: from (backbone, images, targets, maps) to scores and curves of every image."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from cdam_bench.backbones import Backbone
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The images a metric looks at, and what all estimators share about them.
+
+    Args:
+        backbone: whose outputs are measured.
+        images: (B, 3, H, W), normalised, on the backbone's device.
+        targets: (B, K) long: the target, then the other annotated classes.
+        seeds: (B,) long, one per image.
+        boxes: (B, K, 4) long: where the targets' objects are, or None.
+        shared: what `Metric.prepare` returned for these images.
+        batch_size: images in one forward pass.
+    """
+
+    backbone: Backbone
+    images: Tensor
+    targets: Tensor
+    seeds: Tensor
+    boxes: Tensor | None = None
+    shared: dict[str, Tensor] = field(default_factory=dict)
+    batch_size: int = 64
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Results of one metric for B images.
+
+    Args:
+        scores: column name → (B,) values; these become columns of scores.csv.
+        curves: name → (B, …) values; these become arrays of curves.npz.
+    """
+
+    scores: dict[str, Tensor]
+    curves: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Metric(ABC):
+    """What every metric is. To add one, subclass this and write one YAML."""
+
+    def prepare(self, subject: Subject) -> dict[str, Tensor]:
+        """What does not depend on the estimator, name → (B, …); computed once per dataset and backbone, and stored."""
+        return {}
+
+    def check(self, image_size: tuple[int, int]) -> None:
+        """Raise UserError if this metric cannot be measured on images of (H, W); called before a run starts."""
+        return
+
+    def axes(self) -> dict[str, dict[str, list[float] | list[str]]]:
+        """Name of a curve → its axes after the image: name → values (percent, names …), in order. Empty: as many as targets."""
+        return {}
+
+    @abstractmethod
+    def measure(self, subject: Subject, maps: Tensor) -> Measurement:
+        """Scores and curves of maps (B, K, H, W), one per target."""
+
+
+def direction(k: int) -> str:
+    """Prefix of the columns about the k-th target: none for the first, "other_" for the second."""
+    return ("", "other_")[k] if k < 2 else f"target{k + 1}_"

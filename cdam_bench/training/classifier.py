@@ -1,0 +1,123 @@
+"""Train a small classifier from batches that depend on the step alone, so that a killed run resumes where it was."""
+
+import csv
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from tqdm import tqdm
+
+from cdam_bench.errors import require
+
+LOG_FIELDS = ("step", "loss", "learning_rate", "seconds")
+
+
+def train_classifier(
+    model: nn.Module,
+    batch_at: Callable[[int], tuple[Tensor, Tensor]],
+    steps: int,
+    work_dir: Path,
+    learning_rate: float = 1e-3,
+    weight_decay: float = 0.05,
+    warmup_steps: int = 200,
+    ema_decay: float = 0.999,
+    log_every: int = 50,
+    save_every: int = 500,
+) -> nn.Module:
+    """AdamW with warm-up and cosine decay on soft targets; returns the exponential moving average of the model.
+
+    Args:
+        model: maps images (B, 3, H, W) to logits (B, C); trained in place.
+        batch_at: step → (images, target probabilities (B, C)), on the model's device; must depend on the step alone.
+        steps: optimiser steps in all.
+        work_dir: holds `state.pt` (to resume from) and `log.csv` (a row every `log_every` steps).
+        log_every, save_every: in steps.
+    Returns:
+        The averaged model, in eval mode.
+    Raises:
+        UserError: if steps is not positive.
+    """
+    require(steps > 0, f"steps={steps}: must be positive")
+    work_dir.mkdir(parents=True, exist_ok=True)
+    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True)
+    optimiser = torch.optim.AdamW(_decayed_groups(model, weight_decay), lr=learning_rate, betas=(0.9, 0.98))
+    state_path, log_path = work_dir / "state.pt", work_dir / "log.csv"
+    first, seconds = 0, 0.0
+    if state_path.exists():
+        state = torch.load(state_path, map_location="cpu", weights_only=True)
+        model.load_state_dict(state["model"])
+        averaged.load_state_dict(state["averaged"])
+        optimiser.load_state_dict(state["optimiser"])
+        first, seconds = state["step"], state["seconds"]
+    _keep_rows_before(log_path, first)
+
+    model.train()
+    start = time.perf_counter() - seconds
+    running = 0.0
+    with tqdm(total=steps, initial=first, desc="training", unit="step", smoothing=0.05) as bar:
+        for step in range(first, steps):
+            rate = learning_rate * _schedule(step, steps, warmup_steps)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
+            images, targets = batch_at(step)
+            loss = F.cross_entropy(model(images), targets)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            averaged.update_parameters(model)
+            running = loss.item() if step == first else 0.98 * running + 0.02 * loss.item()
+            bar.update()
+            done = step + 1
+            if done % log_every == 0 or done == steps:
+                seconds = time.perf_counter() - start
+                bar.set_postfix(loss=f"{running:.3f}")
+                _append_row(log_path, (done, f"{running:.4f}", f"{rate:.3e}", f"{seconds:.0f}"))
+            if done % save_every == 0 or done == steps:
+                state = {
+                    "model": model.state_dict(),
+                    "averaged": averaged.state_dict(),
+                    "optimiser": optimiser.state_dict(),
+                    "step": done,
+                    "seconds": time.perf_counter() - start,
+                }
+                torch.save(state, state_path.with_suffix(".tmp"))
+                state_path.with_suffix(".tmp").replace(state_path)
+    return averaged.module.eval()
+
+
+def _schedule(step: int, steps: int, warmup_steps: int) -> float:
+    """Factor on the learning rate: linear warm-up, then a half cosine to 0."""
+    warmup = min(warmup_steps, steps // 10)
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def _decayed_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Weight decay for matrices alone, not for biases, norms, tokens and position embeddings."""
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    matrices = [p for name, p in named if p.ndim >= 2 and not name.endswith(("pos_embed", "cls_token"))]
+    chosen = {id(p) for p in matrices}
+    others = [p for _, p in named if id(p) not in chosen]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+
+
+def _keep_rows_before(path: Path, step: int) -> None:
+    """Start the log, or cut what a killed run wrote after its last saved state."""
+    rows = []
+    if path.exists() and step > 0:
+        with path.open(newline="") as file:
+            rows = [row for row in csv.reader(file) if row and row[0] != "step" and int(row[0]) <= step]
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([LOG_FIELDS, *rows])
+
+
+def _append_row(path: Path, row: tuple[object, ...]) -> None:
+    with path.open("a", newline="") as file:
+        csv.writer(file).writerow(row)
