@@ -10,12 +10,20 @@ from hydra.errors import ConfigCompositionException, HydraException, Instantiati
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cdam_bench.errors import UserError, nearest_names
+from cdam_bench.errors import UserError, nearest_names, require
+from cdam_bench.metrics.perturbation import PAPER_BLUR_SIGMA
 
 PACKAGE = Path(__file__).parent
 Task = Callable[[DictConfig], None]
 
-OmegaConf.register_new_resolver("basename", lambda path: Path(path).name, replace=True)
+
+def _paper_blur(image_size: int | None) -> float:
+    """The paper's blur, 14 pixels at 224², for images of another size."""
+    require(image_size is not None, "backbone.image_size is not set: give the side of the images in pixels")
+    return PAPER_BLUR_SIGMA * image_size / 224
+
+
+OmegaConf.register_new_resolver("paper_blur", _paper_blur, replace=True)
 
 
 def config_dir() -> Path:

@@ -33,7 +33,7 @@ class TokenEstimator(Estimator):
 
     @abstractmethod
     def scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
-        """Scores of the patch tokens (B, K, N) for targets (B, K) and seeds (B,), all on the backbone's device."""
+        """Scores of the patch tokens (B, K, N) for images and targets (B, K) on its device, seeds (B,) on the CPU."""
 
     def token_scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor | None = None) -> Tensor:
         """As `attribute`, one score per patch: (B, h, w), or (B, K, h, w)."""
@@ -65,7 +65,7 @@ class PixelEstimator(Estimator):
 def checked_inputs(
     backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Images, targets as (B, K) and seeds as (B,), on the backbone's device.
+    """Images and targets as (B, K) on the backbone's device, seeds as (B,) on the CPU, where generators are seeded.
 
     Raises:
         UserError: if their shapes do not go together or a target is not an output of the head.
@@ -85,7 +85,7 @@ def checked_inputs(
         )
     device = backbone.device
     seeds = torch.zeros(count, dtype=torch.long) if seeds is None else seeds
-    return images.to(device), targets.to(device).reshape(count, -1), seeds.to(device)
+    return images.to(device), targets.to(device).reshape(count, -1), seeds.cpu()
 
 
 def check_samples(name: str, value: int) -> int:

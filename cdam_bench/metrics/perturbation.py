@@ -25,7 +25,7 @@ def ranks_of(maps: Tensor) -> Tensor:
         (..., H·W) long: a permutation of 0 … H·W − 1.
     """
     flat = maps.flatten(-2)
-    order = flat.sort(-1, descending=True, stable=True).indices
+    order = flat.sort(dim=-1, descending=True, stable=True).indices
     places = torch.arange(flat.shape[-1], device=flat.device).expand_as(order)
     return torch.empty_like(order).scatter_(-1, order, places)
 

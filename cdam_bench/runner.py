@@ -1,0 +1,302 @@
+"""Run one cell of a sweep: explain the images of a dataset, measure the maps, store the scores, chunk by chunk."""
+
+import hashlib
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+from tqdm import tqdm
+
+from cdam_bench.backbones import Backbone, load_backbone
+from cdam_bench.backbones.checkpoints import find_weights
+from cdam_bench.datasets import Batch, Dataset, collate
+from cdam_bench.errors import UserError, require
+from cdam_bench.estimators import Estimator
+from cdam_bench.metrics import Metric, Subject
+from cdam_bench.metrics.perturbation import MicroBatch
+from cdam_bench.store import CURVE, IMAGE, INFO, SCORE, SECONDS, Arrays, Cell, CellKey, ChunkFolder, fingerprint
+
+TARGET_ORDERS = ("logit", "annotated")
+LIBRARIES = ("cdam-bench", "torch", "timm", "torchvision", "captum", "numpy")
+Plain = dict[str, Any]
+
+
+def run_cell(config: DictConfig) -> None:
+    """Run the cell that `config` describes, or what is left of it; a finished one is left alone.
+
+    Args:
+        config: composed from conf/config.yaml.
+    Raises:
+        UserError: for settings that cannot be, before anything is written.
+    """
+    key = CellKey(**config.names)
+    identity = cell_identity(config)
+    cell = Cell(Path(config.results_dir), key)
+    if cell.is_complete and not config.overwrite:
+        cell.open(identity, {})  # complains if it is of another configuration
+        print(f"{key}: done before, {cell.num_images} images")
+        return
+    job = Job.prepare(config, key)
+    details = {
+        "num_images": len(job.dataset),
+        "chunk_size": config.chunk_size,
+        "device": _device_name(job.backbone.device),
+        "versions": _versions(),
+        "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+    }
+    require(
+        not config.overwrite or config.shards == 1,
+        f"overwrite=true with shards={config.shards}: the shards would delete each other's results; "
+        f"delete {cell.path} first",
+    )
+    cell.open(identity, details, config.overwrite)
+    shared = SharedResults(Path(config.results_dir), key, identity)
+    spans = cell.ranges(config.shards, config.shard)
+    missing = [span for span in spans if cell.chunks.read(*span) is None]
+    done = sum(stop - start for start, stop in spans) - sum(stop - start for start, stop in missing)
+    with tqdm(total=sum(stop - start for start, stop in spans), initial=done, desc=str(key), unit="image") as bar:
+        for start, stop in missing:
+            cell.chunks.write(start, stop, job.measure(start, stop, shared))
+            bar.update(stop - start)
+    cell.finish(job.axes())
+
+
+def cell_identity(config: DictConfig) -> Plain:
+    """Every setting that a cell's numbers depend on; where and how fast it is run is not among them."""
+    resolved = _plain(config)
+    backbone = {name: value for name, value in resolved["backbone"].items() if name not in ("source", "licence")}
+    for name in ("checkpoint", "head"):
+        if isinstance(backbone[name], str):
+            file = find_weights(backbone[name], resolved["paths"]["weights_dir"])
+            backbone[name] = {"file": file.name, "sha256": _file_digest(file, file.stat().st_mtime_ns)}
+    dataset = {name: value for name, value in resolved["dataset"].items() if name != "data_dir"}
+    return {
+        "cdam_bench": version_of("cdam-bench"),
+        "dataset": dataset,
+        "backbone": backbone,
+        "estimator": resolved["estimator"],
+        "metric": {name: settings for name, settings in resolved["metric"].items() if settings is not None},
+        "seed": resolved["seed"],
+        "target_order": resolved["target_order"],
+        "precision": resolved["runtime"]["precision"],
+    }
+
+
+@dataclass(frozen=True)
+class Job:
+    """The objects a cell is made with.
+
+    Args:
+        key: names of the cell.
+        backbone, dataset, estimator: what explains what.
+        metrics: name in the configuration → metric.
+        seed: of the run.
+        target_order: "logit" (of two annotated classes the one with the higher logit is the target) or "annotated".
+        batch_size: images in one forward pass.
+    """
+
+    key: CellKey
+    backbone: Backbone
+    dataset: Dataset
+    estimator: Estimator
+    metrics: dict[str, Metric]
+    seed: int
+    target_order: str
+    batch_size: int
+
+    @classmethod
+    def prepare(cls, config: DictConfig, key: CellKey) -> "Job":
+        """Build everything, and complain about whatever cannot be."""
+        require(config.shards >= 1, f"shards={config.shards}: must be at least 1")
+        require(0 <= config.shard < config.shards, f"shard={config.shard}: must be in 0…{config.shards - 1}")
+        require(config.chunk_size >= 1, f"chunk_size={config.chunk_size}: must be positive")
+        if config.target_order not in TARGET_ORDERS:
+            raise UserError(f"target_order={config.target_order} is unknown: use one of {', '.join(TARGET_ORDERS)}")
+        estimator = instantiate(config.estimator)
+        metrics = {name: instantiate(settings) for name, settings in config.metric.items() if settings is not None}
+        require(bool(metrics), "every metric is left out: keep at least one of fidelity, box_sensitivity, compactness")
+        backbone = build_backbone(config)
+        preprocessing = instantiate(config.backbone.preprocessing)
+        dataset = instantiate(config.dataset, preprocessing=preprocessing)
+        for metric in metrics.values():
+            metric.check((preprocessing.image_size, preprocessing.image_size))
+        batch_size = config.runtime.batch_size
+        if batch_size == "auto":
+            batch_size = 256 if backbone.device.type == "cuda" else 64
+        MicroBatch(batch_size)  # complains about a size that cannot be
+        return cls(key, backbone, dataset, estimator, metrics, config.seed, config.target_order, batch_size)
+
+    def axes(self) -> dict[str, Any]:
+        """Axes of all curves."""
+        return {name: axes for metric in self.metrics.values() for name, axes in metric.axes().items()}
+
+    def measure(self, start: int, stop: int, shared: "SharedResults") -> Arrays:
+        """Explain and measure images start … stop − 1."""
+        clock = time.perf_counter()
+        batch = collate([self.dataset[index] for index in range(start, stop)], self.seed)
+        images = batch.images.to(self.backbone.device)
+        logits = shared.get("logits", {}, start, stop, lambda: {"logits": self._logits(images)})["logits"]
+        targets, boxes = choose_targets(batch, torch.from_numpy(logits), self.target_order)
+        subject = Subject(
+            self.backbone,
+            images,
+            targets.to(images.device),
+            batch.seeds,
+            boxes,
+            batch_size=self.batch_size,
+        )
+        maps = self._explain(batch, subject)
+        scores: dict[str, Tensor] = {}
+        curves: dict[str, Tensor] = {}
+        for name, metric in self.metrics.items():
+            subject.shared.update(self._shared_of(name, metric, subject, shared, start, stop))
+            measured = metric.measure(subject, maps)
+            scores |= measured.scores
+            curves |= measured.curves
+        info = {IMAGE: np.array(batch.image_ids)}
+        for k in range(targets.shape[1]):
+            column = ("target", "other")[k] if k < 2 else f"target{k + 1}"
+            info[f"{INFO}{column}"] = np.array([self.dataset.class_names[c] for c in targets[:, k].tolist()])
+            info[f"{INFO}{column}_logit"] = logits[np.arange(len(logits)), targets[:, k]]
+        return {
+            **info,
+            **{SCORE + name: values.double().cpu().numpy() for name, values in scores.items()},
+            **{CURVE + name: values.float().cpu().numpy() for name, values in curves.items()},
+            SECONDS: np.array([time.perf_counter() - clock]),
+        }
+
+    def _logits(self, images: Tensor) -> Tensor:
+        with torch.inference_mode():
+            return torch.cat([self.backbone.logits(part) for part in images.split(self.batch_size)])
+
+    def _shared_of(
+        self, name: str, metric: Metric, subject: Subject, shared: "SharedResults", start: int, stop: int
+    ) -> dict[str, Tensor]:
+        """What a metric shares between estimators: read from the store, or computed and put there."""
+        if type(metric).prepare is Metric.prepare:
+            return {}
+        settings = shared.identity["metric"][name]
+        extra = {"metric": settings, "target_order": self.target_order}
+        arrays = shared.get(name, extra, start, stop, lambda: metric.prepare(subject))
+        return {key: torch.from_numpy(values) for key, values in arrays.items()}
+
+    def _explain(self, batch: Batch, subject: Subject) -> Tensor:
+        """Maps (B, K, H, W), in parts that fit into memory; every value is finite."""
+        size, start, parts = MicroBatch(self.batch_size), 0, []
+        while start < len(batch):
+            part = slice(start, start + size.value)
+            try:
+                parts.append(
+                    self.estimator.attribute(
+                        self.backbone, subject.images[part], subject.targets[part], subject.seeds[part]
+                    )
+                )
+            except torch.OutOfMemoryError:
+                size.halve()
+                continue
+            start = part.stop
+        maps = torch.cat(parts)
+        finite = maps.isfinite().flatten(1).all(1)
+        if not finite.all():
+            image = batch.image_ids[int((~finite).nonzero()[0, 0])]
+            raise UserError(f"the map of image {image} by estimator {self.key.estimator} has NaN or infinite values")
+        return maps
+
+
+def choose_targets(batch: Batch, logits: Tensor, order: str) -> tuple[Tensor, Tensor | None]:
+    """The classes to explain, first the target.
+
+    Args:
+        batch: with annotated classes (B, K), or none.
+        logits: (B, C) of the unperturbed images.
+        order: "logit": of the annotated classes the one with the higher logit comes first; "annotated": as given.
+    Returns:
+        targets (B, K) long, and their boxes (B, K, 4) or None. Without annotation: the predicted class, (B, 1).
+    """
+    targets, boxes = batch.targets, batch.boxes
+    if targets.shape[1] == 0:
+        return logits.argmax(1, keepdim=True), boxes
+    if order == "logit":
+        ranking = logits.gather(1, targets).argsort(dim=1, descending=True, stable=True)
+        targets = targets.gather(1, ranking)
+        boxes = None if boxes is None else boxes.gather(1, ranking[..., None].expand(-1, -1, 4))
+    return targets, boxes
+
+
+class SharedResults:
+    """What all estimators of a (dataset, backbone) share, computed by whoever needs it first.
+
+    Args:
+        results_dir: the store.
+        key: any cell of that dataset and backbone.
+        identity: of that cell.
+    """
+
+    def __init__(self, results_dir: Path, key: CellKey, identity: Plain) -> None:
+        self.folder = results_dir / "shared" / key.dataset / key.backbone
+        self.identity = identity
+
+    def get(self, name: str, extra: Plain, start: int, stop: int, compute: Callable[[], dict[str, Tensor]]) -> Arrays:
+        """Arrays `name` of images start … stop − 1: from disk if they are there, else from `compute`."""
+        common = ("cdam_bench", "dataset", "backbone", "seed", "precision")
+        digest = fingerprint({**{part: self.identity[part] for part in common}, **extra})
+        chunks = ChunkFolder(self.folder / f"{name}-{digest[:12]}", digest)
+        arrays = chunks.read(start, stop)
+        if arrays is None:
+            arrays = {key: values.float().cpu().numpy() for key, values in compute().items()}
+            chunks.write(start, stop, arrays)
+        return arrays
+
+
+def build_backbone(config: DictConfig) -> Backbone:
+    """The backbone of a configuration, on its device; the last one built is kept, as sweeps ask for it again and again."""
+    settings = _plain(config)["backbone"]
+    arguments = {name: value for name, value in settings.items() if name not in ("preprocessing", "source", "licence")}
+    arguments |= {
+        "weights_dir": config.paths.weights_dir,
+        "device": config.runtime.device,
+        "precision": config.runtime.precision,
+    }
+    return _cached_backbone(OmegaConf.to_yaml(OmegaConf.create(arguments), sort_keys=True))
+
+
+@lru_cache(maxsize=1)
+def _cached_backbone(arguments: str) -> Backbone:
+    return load_backbone(**OmegaConf.to_container(OmegaConf.create(arguments)))
+
+
+def _plain(config: DictConfig) -> Plain:
+    return OmegaConf.to_container(config, resolve=True)
+
+
+@lru_cache(maxsize=8)
+def _file_digest(path: Path, _modified: int) -> str:
+    """SHA-256 of a file; `_modified` makes a changed file be read again."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def version_of(library: str) -> str:
+    """Installed version of a library."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _versions() -> dict[str, str]:
+    return {"python": platform.python_version()} | {name.replace("-", "_"): version_of(name) for name in LIBRARIES}
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({torch.get_num_threads()} threads)"

@@ -1,0 +1,321 @@
+"""Results on disk: atomic, resumable, self-describing.
+
+    results/cells/<dataset>/<backbone>/<estimator>/
+        cell.yaml      what was run: configuration, versions, device, seconds
+        chunks/        images done so far, one .npz per chunk
+        scores.csv     a row per image; only when complete
+        curves.npz     curves per image and their axes; only when complete
+    results/shared/<dataset>/<backbone>/<what>-<fingerprint>/
+        chunks of what does not depend on the estimator (plain logits, box responses)
+
+Every file is written under a temporary name, synced and renamed: a reader sees a whole file or none, and renaming is the only
+atomic step relied on. Chunks carry a checksum and the fingerprint of the configuration they belong to; one that is truncated,
+altered or of another configuration counts as missing.
+"""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import uuid
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from cdam_bench.errors import UserError
+
+Arrays = dict[str, np.ndarray]
+SCORE, CURVE, INFO = "score/", "curve/", "info/"  # name spaces inside a chunk
+IMAGE, SECONDS = INFO + "image", INFO + "seconds"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace `path` by `content`, wholly or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def fingerprint(identity: Mapping[str, Any]) -> str:
+    """Digest of a configuration, independent of the order of its keys."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _checksum(arrays: Arrays) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        values = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name}{values.dtype.str}{values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+class ChunkFolder:
+    """Arrays of consecutive images, one file per chunk.
+
+    Args:
+        path: the folder.
+        identity: digest of the configuration; chunks of another one do not count.
+    """
+
+    def __init__(self, path: Path, identity: str) -> None:
+        self.path, self.identity = path, identity
+
+    def file(self, start: int, stop: int) -> Path:
+        return self.path / f"{start:06d}-{stop:06d}.npz"
+
+    def write(self, start: int, stop: int, arrays: Arrays) -> None:
+        """Save the arrays of images start … stop − 1."""
+        stamps = {"_checksum": np.array(_checksum(arrays)), "_identity": np.array(self.identity)}
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays, **stamps)
+        write_atomically(self.file(start, stop), buffer.getvalue())
+
+    def read(self, start: int, stop: int) -> Arrays | None:
+        """The arrays of a chunk, or None if it is missing, damaged, or of another configuration."""
+        try:
+            with np.load(self.file(start, stop), allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError):
+            return None
+        checksum, identity = arrays.pop("_checksum", None), arrays.pop("_identity", None)
+        intact = checksum is not None and str(checksum) == _checksum(arrays) and str(identity) == self.identity
+        return arrays if intact else None
+
+
+def chunk_ranges(num_images: int, chunk_size: int, shards: int = 1, shard: int = 0) -> list[tuple[int, int]]:
+    """Ranges [start, stop) of the chunks that one shard takes; chunk i goes to shard i mod shards."""
+    starts = range(0, num_images, chunk_size)
+    return [(s, min(s + chunk_size, num_images)) for i, s in enumerate(starts) if i % shards == shard]
+
+
+@dataclass(frozen=True)
+class CellKey:
+    """The names of a cell, as they stand in paths and tables."""
+
+    dataset: str
+    backbone: str
+    estimator: str
+
+    def folder(self, results_dir: Path) -> Path:
+        return results_dir / "cells" / self.dataset / self.backbone / self.estimator
+
+    def __str__(self) -> str:
+        return f"{self.dataset} · {self.backbone} · {self.estimator}"
+
+
+class Cell:
+    """The folder of one cell.
+
+    Args:
+        results_dir: the store.
+        key: which cell.
+    """
+
+    def __init__(self, results_dir: Path, key: CellKey) -> None:
+        self.key = key
+        self.path = key.folder(results_dir)
+
+    @cached_property
+    def description(self) -> dict[str, Any] | None:
+        """What cell.yaml says, or None if there is no cell.
+
+        Raises:
+            UserError: if cell.yaml is damaged.
+        """
+        file = self.path / "cell.yaml"
+        if not file.is_file():
+            return None
+        try:
+            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+            if content["format"] == FORMAT and isinstance(content["identity"], dict):
+                return content
+        except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+            raise UserError(f"{file} is damaged: delete its folder and run the cell again") from None
+        raise UserError(
+            f"{file} was written in format {content['format']} by cdam_bench "
+            f"{content.get('versions', {}).get('cdam_bench', 'of another version')}, this one reads format {FORMAT}: "
+            "use that version, or another results_dir"
+        )
+
+    def open(self, identity: dict[str, Any], details: dict[str, Any], overwrite: bool = False) -> "Cell":
+        """Begin or continue the cell.
+
+        Args:
+            identity: every setting that the numbers depend on.
+            details: what else should be known (versions, device, …).
+            overwrite: throw away what is there.
+        Raises:
+            UserError: if results of another configuration are there.
+        """
+        if overwrite:
+            shutil.rmtree(self.path, ignore_errors=True)
+            self.__dict__.pop("description", None)
+        found = self.description
+        if found is None:
+            self._describe({"format": FORMAT, "complete": False, **details, "identity": identity})
+        elif found["identity"] != identity:
+            raise UserError(
+                f"{self.path} has results of another configuration ({differences(found['identity'], identity)}): "
+                "add overwrite=true to replace them, or choose another results_dir"
+            )
+        return self
+
+    def _describe(self, description: dict[str, Any]) -> None:
+        text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True)
+        write_atomically(self.path / "cell.yaml", text.encode())
+        self.__dict__["description"] = description
+
+    @property
+    def is_complete(self) -> bool:
+        found = self.description
+        return found is not None and bool(found["complete"])
+
+    @property
+    def num_images(self) -> int:
+        """Images the cell has when complete."""
+        return self._opened["num_images"]
+
+    @property
+    def chunk_size(self) -> int:
+        """Images per chunk: as the cell was begun, whatever a later run asks for."""
+        return self._opened["chunk_size"]
+
+    @property
+    def _opened(self) -> dict[str, Any]:
+        assert self.description is not None, "open the cell first"
+        return self.description
+
+    @property
+    def chunks(self) -> ChunkFolder:
+        return ChunkFolder(self.path / "chunks", fingerprint(self._opened["identity"]))
+
+    def ranges(self, shards: int = 1, shard: int = 0) -> list[tuple[int, int]]:
+        return chunk_ranges(self.num_images, self.chunk_size, shards, shard)
+
+    def read_chunks(self) -> list[Arrays | None]:
+        """All chunks in order, None where one is missing."""
+        chunks = self.chunks
+        return [chunks.read(*span) for span in self.ranges()]
+
+    def finish(self, axes: dict[str, Any]) -> bool:
+        """Write scores.csv and curves.npz if every chunk is there; says whether it was."""
+        parts = self.read_chunks()
+        whole = [part for part in parts if part is not None]
+        if len(whole) < len(parts):
+            return False
+        arrays = concatenate(whole)
+        write_atomically(self.path / "scores.csv", scores_table(arrays).to_csv(index=False).encode())
+        curves = {name.removeprefix(CURVE): values for name, values in arrays.items() if name.startswith(CURVE)}
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, image=arrays[IMAGE], axes=np.array(json.dumps(axes)), **curves)
+        write_atomically(self.path / "curves.npz", buffer.getvalue())
+        seconds = round(float(sum(part[SECONDS].sum() for part in whole)), 1)
+        self._describe({**self._opened, "complete": True, "seconds": seconds, "axes": axes})
+        return True
+
+
+FORMAT = 1
+
+
+def concatenate(parts: list[Arrays]) -> Arrays:
+    """Chunks in order → arrays over all their images."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def scores_table(arrays: Arrays) -> pd.DataFrame:
+    """One row per image: its name, its targets and every score."""
+    columns: dict[str, np.ndarray] = {"image": arrays[IMAGE]}
+    for name, values in arrays.items():
+        if name.startswith(INFO) and name not in (IMAGE, SECONDS):
+            columns[name.removeprefix(INFO)] = values
+    for name, values in arrays.items():
+        if name.startswith(SCORE):
+            columns[name.removeprefix(SCORE)] = values
+    return pd.DataFrame(columns)
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """What a cell has to show so far.
+
+    Args:
+        key: its names.
+        description: cell.yaml.
+        scores: a row per image done.
+        num_images: images the complete cell has.
+        path: its folder.
+    """
+
+    key: CellKey
+    description: dict[str, Any]
+    scores: pd.DataFrame
+    num_images: int
+    path: Path
+
+    @property
+    def is_complete(self) -> bool:
+        return bool(self.description["complete"])
+
+    def curves(self) -> tuple[Arrays, dict[str, Any]]:
+        """Curves of a complete cell (name → (images, …)) and their axes (name of a curve → axis → values)."""
+        with np.load(self.path / "curves.npz", allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        axes = json.loads(str(arrays.pop("axes")))
+        arrays.pop("image")
+        return arrays, axes
+
+
+def read_cells(results_dir: Path) -> list[CellResult]:
+    """Every cell of a store that has at least one image done, in the order of their names."""
+    results = []
+    for file in sorted((results_dir / "cells").glob("*/*/*/cell.yaml")):
+        key = CellKey(*file.parent.parts[-3:])
+        cell = Cell(results_dir, key)
+        description = cell.description
+        if description is None:
+            continue
+        if cell.is_complete:
+            # image names are text even where they look like numbers
+            scores = pd.read_csv(file.parent / "scores.csv", dtype={"image": str}, float_precision="round_trip")
+        else:
+            parts = [part for part in cell.read_chunks() if part is not None]
+            if not parts:
+                continue
+            scores = scores_table(concatenate(parts))
+        results.append(CellResult(key, description, scores, cell.num_images, file.parent))
+    return results
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings → {"a.b": value}."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], most: int = 5) -> str:
+    """The settings in which two configurations differ, as `key: old → new`."""
+    before, after = flatten(old), flatten(new)
+    changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
+    shown = [f"{key}: {before.get(key, 'unset')} → {after.get(key, 'unset')}" for key in changed[:most]]
+    more = [f"{len(changed) - most} more"] if len(changed) > most else []
+    return ", ".join(shown + more)
