@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
@@ -51,9 +52,9 @@ def run(task: Task, config_name: str) -> None:
             print(f"error: {_one_line(error)}", file=sys.stderr)
 
     app = hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=config_name)(guarded)
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing its own report
     try:
-        app()
+        with _hydra_raises():
+            app()
     except (UserError, OSError, OmegaConfBaseException, HydraException) as error:
         if wants_traceback:
             raise
@@ -63,6 +64,20 @@ def run(task: Task, config_name: str) -> None:
         sys.exit("interrupted: the same command continues where this one stopped")
     if failures:
         sys.exit(2)
+
+
+@contextmanager
+def _hydra_raises() -> Iterator[None]:
+    """Let Hydra raise what goes wrong instead of printing a report of its own and exiting with status 1."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
 
 
 def _one_line(error: BaseException) -> str:

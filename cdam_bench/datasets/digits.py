@@ -22,7 +22,7 @@ from cdam_bench.errors import require
 SIDE = 64  # of a scene, in pixels
 CLASS_NAMES = tuple(str(digit) for digit in range(10))
 SPLITS = ("train", "test")
-DIGIT_SIDES = (20, 34)  # of a pasted digit, in pixels; two of the largest size still fit
+DIGIT_SIDES = (22, 34)  # of a pasted digit, in pixels
 NUM_SHAPES = 5  # of clutter
 
 
@@ -129,16 +129,10 @@ def _plan_scene(
         ]
         if all(gap >= 0 for gap in gaps):
             break
-    colours = rng.uniform(0, 1, size=(3, 4, 4)) * rng.uniform(0.2, 1) + rng.uniform(0, 0.3)
-    bright = rng.uniform() < 0.5  # ink against the mean brightness, so that a digit can be seen
-    if colours.mean() > 0.6:
-        bright = False
-    elif colours.mean() < 0.3:
-        bright = True
-    plain = 0.0 if bright else 1.0
-    colours = plain + clutter * (colours - plain)
-    ink = rng.uniform(0.75, 1.0, size=(num_objects, 3)) if bright else rng.uniform(0.0, 0.25, size=(num_objects, 3))
-    ink[np.arange(num_objects), rng.integers(3, size=num_objects)] = rng.uniform(0, 1, size=num_objects)
+    # bright ink on darker ground, so that a digit can always be seen
+    colours = clutter * rng.uniform(0, rng.uniform(0.25, 0.6), size=(3, 4, 4))
+    ink = rng.uniform(0.5, 1.0, size=(num_objects, 3))
+    ink[np.arange(num_objects), rng.integers(3, size=num_objects)] = 1.0
     return {
         "glyph": glyph,
         "side": side.astype(np.float32),
@@ -151,7 +145,7 @@ def _plan_scene(
         "shape_axes": rng.uniform((2, 4), (8, 24), size=(NUM_SHAPES, 2)).astype(np.float32),
         "shape_angle": rng.uniform(0, np.pi, size=NUM_SHAPES).astype(np.float32),
         "shape_square": rng.uniform(size=NUM_SHAPES) < 0.5,
-        "shape_colour": rng.uniform(0, 1, size=(NUM_SHAPES, 3)).astype(np.float32),
+        "shape_colour": rng.uniform(0, 0.7, size=(NUM_SHAPES, 3)).astype(np.float32),
         "shape_opacity": (clutter * rng.uniform(0.2, 0.6, size=NUM_SHAPES)).astype(np.float32),
     }
 

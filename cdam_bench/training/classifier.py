@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from cdam_bench.errors import require
 
-LOG_FIELDS = ("step", "loss", "learning_rate", "seconds")
+LOG_FIELDS = ("step", "loss", "learning_rate", "seconds", "cpu_seconds")  # cpu_seconds: of all cores together
 
 
 def train_classifier(
@@ -47,17 +47,17 @@ def train_classifier(
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True)
     optimiser = torch.optim.AdamW(_decayed_groups(model, weight_decay), lr=learning_rate, betas=(0.9, 0.98))
     state_path, log_path = work_dir / "state.pt", work_dir / "log.csv"
-    first, seconds = 0, 0.0
+    first, seconds, cpu_seconds = 0, 0.0, 0.0
     if state_path.exists():
         state = torch.load(state_path, map_location="cpu", weights_only=True)
         model.load_state_dict(state["model"])
         averaged.load_state_dict(state["averaged"])
         optimiser.load_state_dict(state["optimiser"])
-        first, seconds = state["step"], state["seconds"]
+        first, seconds, cpu_seconds = state["step"], state["seconds"], state["cpu_seconds"]
     _keep_rows_before(log_path, first)
 
     model.train()
-    start = time.perf_counter() - seconds
+    start, cpu_start = time.perf_counter() - seconds, time.process_time() - cpu_seconds
     running = 0.0
     with tqdm(total=steps, initial=first, desc="training", unit="step", smoothing=0.05) as bar:
         for step in range(first, steps):
@@ -75,9 +75,9 @@ def train_classifier(
             bar.update()
             done = step + 1
             if done % log_every == 0 or done == steps:
-                seconds = time.perf_counter() - start
+                seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
                 bar.set_postfix(loss=f"{running:.3f}")
-                _append_row(log_path, (done, f"{running:.4f}", f"{rate:.3e}", f"{seconds:.0f}"))
+                _append_row(log_path, (done, f"{running:.4f}", f"{rate:.3e}", f"{seconds:.0f}", f"{cpu_seconds:.0f}"))
             if done % save_every == 0 or done == steps:
                 state = {
                     "model": model.state_dict(),
@@ -85,6 +85,7 @@ def train_classifier(
                     "optimiser": optimiser.state_dict(),
                     "step": done,
                     "seconds": time.perf_counter() - start,
+                    "cpu_seconds": time.process_time() - cpu_start,
                 }
                 torch.save(state, state_path.with_suffix(".tmp"))
                 state_path.with_suffix(".tmp").replace(state_path)
@@ -121,3 +122,10 @@ def _keep_rows_before(path: Path, step: int) -> None:
 def _append_row(path: Path, row: tuple[object, ...]) -> None:
     with path.open("a", newline="") as file:
         csv.writer(file).writerow(row)
+
+
+def last_row(path: Path) -> dict[str, float]:
+    """The end of a log, by column."""
+    with path.open(newline="") as file:
+        *_, row = csv.DictReader(file)
+    return {name: float(value) for name, value in row.items()}

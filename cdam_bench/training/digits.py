@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from cdam_bench.backbones.backbone import create_vit
 from cdam_bench.datasets.digits import CLASS_NAMES, render_scenes
 from cdam_bench.datasets.preprocessing import Preprocessing
-from cdam_bench.training.classifier import train_classifier
+from cdam_bench.training.classifier import last_row, train_classifier
 from cdam_bench.training.perturbation import perturb_features
 
 
@@ -26,8 +26,8 @@ class SceneBatches:
         seed: of the whole run.
         blur_sigma, patch_size: of the feature perturbation, in pixels.
         probability: chance that a scene is perturbed.
-        warmup_steps: clutter and perturbation grow from none to full over so many steps; without that, small ViTs do not
-            begin to learn within thousands of steps.
+        growth: steps between which scenes grow from easy (one digit, plain background, no perturbation) to full difficulty;
+            without that, small ViTs do not begin to learn within thousands of steps.
     """
 
     def __init__(
@@ -38,24 +38,26 @@ class SceneBatches:
         blur_sigma: float,
         patch_size: int,
         probability: float,
-        warmup_steps: int,
+        growth: tuple[int, int],
     ) -> None:
         self.batch_size, self.preprocessing, self.seed = batch_size, preprocessing, seed
         self.blur_sigma, self.patch_size, self.probability = blur_sigma, patch_size, probability
-        self.warmup_steps = warmup_steps
+        self.growth = growth
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
-        half = self.batch_size // 2
-        growth = min(1.0, step / max(1, self.warmup_steps))
+        first, last = self.growth
+        difficulty = min(1.0, max(0.0, (step - first) / max(1, last - first)))
+        singles = self.batch_size - round(difficulty * self.batch_size / 2)
         keys = [(self.seed, 1, step, i) for i in range(self.batch_size)]  # 1: never a dataset's (seed, index)
         parts = [
-            render_scenes(keys[:half], 1, "train", clutter=growth),
-            render_scenes(keys[half:], 2, "train", clutter=growth),
+            render_scenes(part, count, "train", clutter=difficulty)
+            for count, part in ((1, keys[:singles]), (2, keys[singles:]))
+            if part
         ]
         images = self.preprocessing(torch.cat([pictures for pictures, _, _ in parts]))
         targets = torch.cat([_spread(classes) for _, classes, _ in parts])
         generator = torch.Generator().manual_seed(1_000_003 * self.seed + step)
-        images = perturb_features(images, self.blur_sigma, self.patch_size, generator, growth * self.probability)
+        images = perturb_features(images, self.blur_sigma, self.patch_size, generator, difficulty * self.probability)
         return images, targets
 
 
@@ -89,7 +91,7 @@ def train_digits(config: DictConfig) -> None:
         preprocessing,
         config.seed,
         patch_size=backbone.model_args.patch_size,
-        warmup_steps=int(config.warmup_share * config.steps),
+        growth=tuple(int(share * config.steps) for share in config.growth),
         **config.perturbation,
     )
     work_dir, output = Path(config.work_dir), Path(config.output)
@@ -103,7 +105,7 @@ def train_digits(config: DictConfig) -> None:
         "test accuracy": {"one digit, top 1": accuracy["single"], "two digits, both in the top 2": accuracy["multi"]},
         "test scenes": 2000,
         "parameters": sum(p.numel() for p in averaged.parameters()),
-        "training seconds": int(log.read_text().splitlines()[-1].split(",")[-1]),
+        "training": last_row(log),
         "hardware": f"{os.cpu_count()} CPU cores",
         "torch": torch.__version__,
         "config": OmegaConf.to_container(config, resolve=True),
