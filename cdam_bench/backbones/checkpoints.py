@@ -1,24 +1,41 @@
 """Weights files → timm's layout. Nothing is ever unpickled: safetensors, or torch files with weights_only=True."""
 
+import argparse
+import hashlib
+import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urldefrag, urlparse
 
 import torch
 from safetensors.torch import load_file
+from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from cdam_bench.errors import UserError, require
 
 PACKAGED = Path(__file__).parents[1] / "weights"
+PROBE_SUFFIX = "_linear.safetensors"  # of the heads that scripts/train_linear_probe.py makes
 MAX_KEYS_SHOWN = 8
+
+Tensors = dict[str, Tensor]
 
 
 def find_weights(name: str | Path, weights_dir: str | Path | None = None) -> Path:
-    """Path of a weights file: `name` itself, in `weights_dir`, or among the small ones that come with the package.
+    """Path of a weights file.
 
+    Args:
+        name: a path, a file name in `weights_dir` or among the small ones that come with the package, or the address of
+            an official file. The latter is looked for by its file name in `weights_dir` and in torch.hub's cache, then
+            downloaded into the first of them. It may end in `#md5=<hex>` or `#sha256=<hex>`, the first digits of the
+            file's hash; otherwise a hash in the file name (as torchvision has it: `name-<hex>.pth`) is checked.
+        weights_dir: folder of weights files.
     Raises:
-        UserError: naming the places that were searched.
+        UserError: naming the places that were searched; for an address, also where to put the file by hand.
     """
+    if urlparse(str(name)).scheme in ("http", "https", "file"):
+        return _find_or_download(str(name), weights_dir)
     places = [Path(name)]
     if weights_dir is not None:
         places.append(Path(weights_dir) / name)
@@ -27,11 +44,58 @@ def find_weights(name: str | Path, weights_dir: str | Path | None = None) -> Pat
         if place.is_file():
             return place
     searched = ", ".join(str(place) for place in places[:-1])
-    raise UserError(f"weights file {name} not found (searched {searched}): put it there or give its path")
+    mend = "put it there or give its path"
+    if str(name).endswith(PROBE_SUFFIX):
+        mend = f"train it with scripts/train_linear_probe.py, or {mend}"
+    raise UserError(f"weights file {name} not found (searched {searched}): {mend}")
 
 
-def read_tensors(path: str | Path) -> dict[str, Tensor]:
+def _find_or_download(address: str, weights_dir: str | Path | None) -> Path:
+    url, _ = urldefrag(address)
+    name = Path(urlparse(url).path).name
+    folders = [Path(torch.hub.get_dir()) / "checkpoints"]
+    if weights_dir is not None:
+        folders.insert(0, Path(weights_dir))
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
+    target = folders[0] / name
+    partial = target.with_name(f"{name}.unchecked")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(partial), progress=True)
+    except (OSError, RuntimeError) as error:  # no network, no such address, no room
+        reason = str(getattr(error, "reason", error))
+        raise UserError(
+            f"weights file {name} is not in {folders[0]} and could not be downloaded from {url} ({reason}): "
+            f"download it elsewhere and put it there as {target}, or give the path of a copy"
+        ) from error
+    algorithm, expected = _expected_hash(address)
+    with partial.open("rb") as file:
+        found = hashlib.file_digest(file, algorithm).hexdigest()
+    if not found.startswith(expected):
+        partial.unlink()
+        raise UserError(
+            f"weights file {name} from {url} has {algorithm} {found[:12]}… instead of {expected}…: the download was "
+            "damaged or the file has changed; try again, or give the path of a copy you trust"
+        )
+    return partial.replace(target)
+
+
+def _expected_hash(address: str) -> tuple[str, str]:
+    """Algorithm and first hexadecimal digits of the hash that an address promises; no digits if it promises none."""
+    url, fragment = urldefrag(address)
+    if declared := re.fullmatch(r"(md5|sha256)=([0-9a-f]+)", fragment):
+        return declared[1], declared[2]
+    named = re.search(r"-([0-9a-f]{8,})\.\w+$", url)
+    return "sha256", named[1] if named else ""
+
+
+def read_tensors(path: str | Path) -> Tensors:
     """Tensors of a .safetensors or torch file by name, on the CPU.
+
+    Of a file that holds more than weights (optimiser state, settings), the weights are read; of a full DINO checkpoint,
+    the teacher's.
 
     Raises:
         UserError: if the file is missing, truncated, or holds something other than tensors.
@@ -41,29 +105,60 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # full DINO checkpoints keep their command line, a plain container of values
+        with torch.serialization.safe_globals([argparse.Namespace]):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # every reader has its own exceptions for a broken file
-        reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        raise UserError(f"weights file {path} cannot be read ({reason}): download or copy it again") from error
-    for key in ("state_dict", "model"):
+        raise UserError(f"weights file {path} cannot be read ({_reason(error)})") from error
+    for key in ("state_dict", "model", "teacher"):
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     tensors_only = isinstance(content, Mapping) and all(isinstance(value, Tensor) for value in content.values())
-    require(tensors_only, f"weights file {path} does not hold a state dict of tensors")
+    require(tensors_only and bool(content), f"weights file {path} does not hold a state dict of tensors")
     return dict(content)
 
 
+def _reason(error: Exception) -> str:
+    """Why a file could not be read, and what to do."""
+    if forbidden := re.search(r"GLOBAL (\S+) was not an allowed", str(error)):
+        return f"it holds a {forbidden[1]}, and objects that run code are never loaded: save its state dict alone"
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return f"{first[:120]}: it is damaged or half-downloaded; download or copy it again"
+
+
 def load_weights(vit: nn.Module, path: str | Path) -> nn.Module:
-    """Load a checkpoint into `vit` and return it.
+    """Load a checkpoint of any official layout into `vit` and return it.
+
+    The layout is recognised by the keys: timm, DINO (backbone alone, or full with `module.` and `backbone.` prefixes),
+    DINOv2 with and without registers, DeiT, torchvision's vit_b_16, Lightning (`model.*` and `linear.*`). Position
+    embeddings of another grid are resampled (bicubic, antialiased). A classifier in the file is left out if `vit` has none.
 
     Args:
         vit: timm VisionTransformer.
-        path: file of weights in timm's layout.
+        path: .safetensors or torch file.
     Raises:
         UserError: naming missing, unexpected and misshapen keys.
     """
-    weights = read_tensors(path)
+    weights = to_timm(read_tensors(path))
     own = vit.state_dict()
+    if "head.weight" not in own:
+        weights = {key: value for key, value in weights.items() if key not in ("head.weight", "head.bias")}
+    if "pos_embed" in weights and "pos_embed" in own:
+        weights["pos_embed"] = _resampled(weights["pos_embed"], vit, path)
+    _check_keys(weights, own, path)
+    vit.load_state_dict(weights)
+    return vit
+
+
+def _check_keys(weights: Tensors, own: Tensors, path: str | Path) -> None:
+    """Raise UserError unless both have the same keys with the same shapes."""
+    if "head.weight" in own and "head.weight" in weights:
+        classes, wanted = len(weights["head.weight"]), len(own["head.weight"])
+        require(
+            classes == wanted,
+            f"weights file {path} has a head for {classes} classes, but backbone.num_classes={wanted}: "
+            f"set backbone.num_classes={classes}, or give another backbone.head",
+        )
     problems = []
     if missing := sorted(own.keys() - weights.keys()):
         problems.append(f"missing {_some(missing)}")
@@ -76,21 +171,112 @@ def load_weights(vit: nn.Module, path: str | Path) -> nn.Module:
     ]
     if misshapen:
         problems.append(f"of another shape: {_some(misshapen)}")
-    require(not problems, f"weights file {path} does not fit this architecture: {'; '.join(problems)}")
-    vit.load_state_dict(weights)
-    return vit
+    only_the_head = missing and not unexpected and not misshapen and all(key.startswith("head.") for key in missing)
+    mend = ": it has no classifier; give backbone.head" if only_the_head else ""
+    require(not problems, f"weights file {path} does not fit this architecture: {'; '.join(problems)}{mend}")
+
+
+def to_timm(weights: Tensors) -> Tensors:
+    """Tensors by the names of any official layout → by timm's names; unknown names are kept as they are."""
+    weights = {key.removeprefix("module."): value for key, value in weights.items()}
+    if any(key.startswith("backbone.") for key in weights):  # what is not the backbone is DINO's projection head
+        weights = {key.removeprefix("backbone."): weights[key] for key in weights if not _is_projection(key)}
+    if any(key.startswith("model.") for key in weights):
+        weights = {key.removeprefix("model."): value for key, value in weights.items()}
+        weights = {re.sub(r"^linear\.", "head.", key): value for key, value in weights.items()}
+    if "class_token" in weights and "conv_proj.weight" in weights:
+        return _from_torchvision(weights)
+    if "mask_token" in weights or "register_tokens" in weights:
+        return _from_dinov2(weights)
+    return weights
+
+
+def _is_projection(key: str) -> bool:
+    return re.match(r"head\.(mlp|last_layer)\.", key) is not None
+
+
+def _from_dinov2(weights: Tensors) -> Tensors:
+    """DINOv2 adds a position to [CLS]; timm's version with registers has it inside cls_token."""
+    weights = dict(weights)
+    weights.pop("mask_token", None)  # for masked training alone
+    if "register_tokens" in weights:
+        positions = weights.pop("pos_embed")
+        weights["reg_token"] = weights.pop("register_tokens")
+        weights["cls_token"] = weights["cls_token"] + positions[:, :1]
+        weights["pos_embed"] = positions[:, 1:]
+    return weights
+
+
+TORCHVISION_NAMES = (  # pattern in torchvision's vit_b_16, replacement in timm
+    (r"^class_token$", "cls_token"),
+    (r"^conv_proj\.", "patch_embed.proj."),
+    (r"^encoder\.pos_embedding$", "pos_embed"),
+    (r"^encoder\.ln\.", "norm."),
+    (r"^heads\.head\.", "head."),
+    (r"^encoder\.layers\.encoder_layer_(\d+)\.", r"blocks.\1."),
+    (r"\.ln_([12])\.", r".norm\1."),
+    (r"\.self_attention\.in_proj_", ".attn.qkv."),
+    (r"\.self_attention\.out_proj\.", ".attn.proj."),
+    (r"\.mlp\.(?:0|linear_1)\.", ".mlp.fc1."),
+    (r"\.mlp\.(?:3|linear_2)\.", ".mlp.fc2."),
+)
+
+
+def _from_torchvision(weights: Tensors) -> Tensors:
+    renamed = {}
+    for key, value in weights.items():
+        for pattern, replacement in TORCHVISION_NAMES:
+            key = re.sub(pattern, replacement, key)
+        renamed[key] = value
+    return renamed
+
+
+def _resampled(positions: Tensor, vit: nn.Module, path: str | Path) -> Tensor:
+    """Position embeddings (1, P + N, D) for the grid of `vit`; as they are if they have its size already."""
+    if positions.shape == vit.pos_embed.shape:
+        return positions
+    prefix = 0 if vit.no_embed_class else vit.num_prefix_tokens
+    count = positions.shape[1] - prefix
+    side = math.isqrt(max(count, 0))
+    require(
+        side > 0 and side**2 == count,
+        f"weights file {path} does not fit this architecture: its pos_embed {tuple(positions.shape)} is no square grid "
+        f"after {prefix} prefix tokens",
+    )
+    return resample_abs_pos_embed(
+        positions, new_size=list(vit.patch_embed.grid_size), old_size=[side, side], num_prefix_tokens=prefix
+    )
 
 
 def load_head(path: str | Path, embed_dim: int, num_classes: int | None) -> nn.Module:
-    """A linear head from a file with `weight` (C, D) and `bias` (C,).
+    """The linear head in a file: alone (`weight`, `bias`), DINO's (`module.linear.*`), in a Lightning checkpoint
+    (`linear.*`), or the classifier of a whole model.
 
+    Args:
+        path: .safetensors or torch file.
+        embed_dim: features the head must read.
+        num_classes: classes it must have; None: any.
     Raises:
-        UserError: if it reads another width or has another number of classes.
+        UserError: if there is none, it reads another width, or it has another number of classes.
     """
-    weights = {key.rpartition(".")[2]: value for key, value in read_tensors(path).items()}
-    require("weight" in weights, f"head {path} has no `weight`: it holds {_some(sorted(weights))}")
+    tensors = {key.removeprefix("module."): value for key, value in read_tensors(path).items()}
+    prefix = next((p for p in ("", "linear.", "head.", "heads.head.") if f"{p}weight" in tensors), None)
+    require(prefix is not None, f"head {path} has no linear layer: it holds {_some(sorted(tensors))}")
+    weights = {part: tensors[f"{prefix}{part}"] for part in ("weight", "bias") if f"{prefix}{part}" in tensors}
+    require(
+        weights["weight"].ndim == 2,
+        f"head {path}: {prefix}weight has shape {tuple(weights['weight'].shape)}, not (classes, features)",
+    )
     classes, width = weights["weight"].shape
-    require(width == embed_dim, f"head {path} reads {width} features, but the backbone has {embed_dim}")
+    several = width > embed_dim and width % embed_dim == 0
+    why = (
+        "; it was made for several tokens or blocks side by side, as DINO's and DINOv2's official ones are, and the maps "
+        "need a head that reads the last [CLS] alone: train one with scripts/train_linear_probe.py"
+    )
+    require(
+        width == embed_dim,
+        f"head {path} reads {width} features, but the backbone has {embed_dim}{why if several else ''}",
+    )
     require(
         num_classes is None or classes == num_classes,
         f"head {path} has {classes} classes, but backbone.num_classes={num_classes}: set backbone.num_classes={classes}",
