@@ -56,7 +56,7 @@ def measure_speed(config: DictConfig) -> None:
 def time_explanations(config: DictConfig, device: torch.device) -> dict[str, dict[str, float]]:
     """Every token-level estimator, two targets instead of one, and textbook versions: seconds and ratios."""
     backbone = _backbone(config, device)
-    images, targets = _inputs(config, config.images, backbone)
+    images, targets = _inputs(config.images, backbone)
     plain = lambda: _forward(backbone.vit, images)  # noqa: E731
     methods = {name: _estimator(name, config) for name in LIMITS}
     works = {name: _explains(method, backbone, images, targets[:, :1]) for name, method in methods.items()}
@@ -76,7 +76,7 @@ def time_engine(config: DictConfig, device: torch.device) -> dict[str, dict[str,
     """Perturbed images per second as a share of plain forward passes at the same micro-batch."""
     backbone = _backbone(config, device)
     size = config.engine.batch_size
-    images, targets = _inputs(config, config.engine.images, backbone)
+    images, targets = _inputs(config.engine.images, backbone)
     batch = images[:1].expand(size, -1, -1, -1).contiguous()
     maps = torch.randn(len(images), 2, *images.shape[-2:], generator=torch.Generator().manual_seed(0)).to(device)
     steps = config.engine.steps
@@ -101,7 +101,7 @@ def time_engine(config: DictConfig, device: torch.device) -> dict[str, dict[str,
 def relevance_memory(config: DictConfig, device: torch.device) -> dict[str, float]:
     """Peak memory of relevance propagation beyond a forward pass's, in attention maps of one block."""
     backbone = _backbone(config, device)
-    images, targets = _inputs(config, 1, backbone)
+    images, targets = _inputs(1, backbone)
     tokens = backbone.vit.patch_embed.num_patches + backbone.num_prefix_tokens
     one_map = backbone.last_block.num_heads * tokens**2 * 4
     forward = peak_bytes(lambda: _forward(backbone.vit, images), device)
@@ -123,7 +123,7 @@ def time_growth(config: DictConfig, device: torch.device) -> dict[str, dict[str,
     for patch, side in shapes:
         vit = create_vit(f"vit_small_patch{patch}_224", 1000, side)
         backbone = Backbone(vit).to(device)
-        images, targets = _inputs(config, 1, backbone)
+        images, targets = _inputs(1, backbone)
         tokens = vit.patch_embed.num_patches + 1
         works = {"forward": lambda b=backbone, x=images: _forward(b.vit, x)}
         for name in ("cdam", "smooth_cdam", "relevance_propagation"):
@@ -131,7 +131,7 @@ def time_growth(config: DictConfig, device: torch.device) -> dict[str, dict[str,
         for name, work in works.items():
             tables[f"{name} against tokens"][tokens] = _best_seconds(work, device)
     backbone = _backbone(config, device)
-    images, targets = _inputs(config, 4, backbone)
+    images, targets = _inputs(4, backbone)
     cdam, smooth = _estimator("cdam", config), estimators.SmoothCDAM
     many = torch.arange(16, device=device)[None]
     tables["cdam against images"] = {
@@ -255,7 +255,7 @@ def _backbone(config: DictConfig, device: torch.device) -> Backbone:
     return load_backbone(config.architecture, image_size=config.image_size, device=device, precision=config.precision)
 
 
-def _inputs(config: DictConfig, count: int, backbone: Backbone) -> tuple[Tensor, Tensor]:
+def _inputs(count: int, backbone: Backbone) -> tuple[Tensor, Tensor]:
     """Random images and two targets for each."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(count, 3, *backbone.image_size, generator=generator).to(backbone.device)
