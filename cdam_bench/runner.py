@@ -23,7 +23,7 @@ from cdam_bench.datasets import Batch, Dataset, collate
 from cdam_bench.errors import UserError, require
 from cdam_bench.estimators import Estimator
 from cdam_bench.metrics import Metric, Subject
-from cdam_bench.metrics.perturbation import MicroBatch
+from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE, MicroBatch, find_batch_size
 from cdam_bench.store import CURVE, IMAGE, INFO, SCORE, SECONDS, Arrays, Cell, CellKey, ChunkFolder, fingerprint
 
 TARGET_ORDERS = ("logit", "annotated")
@@ -132,7 +132,7 @@ class Job:
             metric.check((preprocessing.image_size, preprocessing.image_size))
         batch_size = config.runtime.batch_size
         if batch_size == "auto":
-            batch_size = 256 if backbone.device.type == "cuda" else 64
+            batch_size = _automatic_batch_size(backbone)
         MicroBatch(batch_size)  # complains about a size that cannot be
         return cls(key, backbone, dataset, estimator, metrics, config.seed, config.target_order, batch_size)
 
@@ -273,6 +273,12 @@ def build_backbone(config: DictConfig) -> Backbone:
 @lru_cache(maxsize=1)
 def _cached_backbone(arguments: str) -> Backbone:
     return load_backbone(**OmegaConf.to_container(OmegaConf.create(arguments)))
+
+
+@lru_cache(maxsize=1)
+def _automatic_batch_size(backbone: Backbone) -> int:
+    """On a GPU what is fastest; on a CPU throughput hardly depends on it."""
+    return find_batch_size(backbone, backbone.image_size) if backbone.device.type == "cuda" else DEFAULT_BATCH_SIZE
 
 
 def _plain(config: DictConfig) -> Plain:
