@@ -1,0 +1,1 @@
+"""Reporting: from the store to tables, figures and a page that shows both."""

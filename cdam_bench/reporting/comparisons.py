@@ -1,0 +1,136 @@
+"""Comparisons: which cells may stand in one table, because they differ in the estimator alone."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cdam_bench.errors import UserError, nearest_names
+from cdam_bench.reporting.names import in_order
+from cdam_bench.store import CellResult, fingerprint, flatten, read_cells
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Cells of one dataset and backbone with equal settings, one per estimator.
+
+    Args:
+        dataset, backbone: names.
+        cells: in the paper's order.
+        variant: "" if it is the only configuration of its dataset and backbone, else eight digits that tell it apart.
+        distinctive: the settings (key → value) in which it differs from the other configurations.
+    """
+
+    dataset: str
+    backbone: str
+    cells: list[CellResult]
+    variant: str = ""
+    distinctive: dict[str, Any] | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Where its tables and figures go, below the output folder."""
+        return Path(self.dataset) / self.backbone
+
+    def file_name(self, name: str, extension: str) -> Path:
+        """Path of one of its files, below the output folder."""
+        return self.folder / f"{name}{f'_{self.variant}' if self.variant else ''}.{extension}"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What all its cells have in common."""
+        return common_settings(self.cells[0])
+
+    @property
+    def complete_cells(self) -> list[CellResult]:
+        return [cell for cell in self.cells if cell.is_complete]
+
+    @property
+    def title(self) -> str:
+        return f"{self.dataset} · {self.backbone}"
+
+    @property
+    def distinction(self) -> str:
+        """What tells it from the other configurations, in words; empty if there are none."""
+        return ", ".join(f"{key}={value}" for key, value in (self.distinctive or {}).items())
+
+    @cached_property
+    def images(self) -> list[str]:
+        """Names of all images any of its cells has measured."""
+        return list(dict.fromkeys(name for cell in self.cells for name in cell.scores["image"]))
+
+    def values(self, cell: CellResult, scores: list[str]) -> np.ndarray:
+        """Scores of a cell, (images, scores), in the order of `images`; NaN where it has none."""
+        frame = cell.scores.set_index("image").reindex(index=self.images, columns=scores)
+        return frame.to_numpy(dtype=np.float64)
+
+
+def common_settings(cell: CellResult) -> dict[str, Any]:
+    """The settings that cells must share to be compared: all but the estimator."""
+    return {key: value for key, value in cell.description["identity"].items() if key != "estimator"}
+
+
+def read_comparisons(results_dir: Path, dataset: str | None = None) -> list[Comparison]:
+    """Every comparison that a store allows.
+
+    Args:
+        results_dir: the store.
+        dataset: take this one alone; None: all.
+    Raises:
+        UserError: if the store has no results, or none of that dataset.
+    """
+    cells = read_cells(results_dir)
+    if not cells:
+        raise UserError(f"{results_dir} has no results yet: fill it with `python -m cdam_bench -m experiment=demo`")
+    if dataset is not None:
+        known = sorted({cell.key.dataset for cell in cells})
+        near = " or ".join(nearest_names(dataset, known))
+        cells = [cell for cell in cells if cell.key.dataset == dataset]
+        if not cells:
+            hint = f"did you mean {near}? " if near else ""
+            raise UserError(f"{results_dir} has no results of dataset={dataset}: {hint}it has {', '.join(known)}")
+    return compare(cells)
+
+
+def compare(cells: list[CellResult]) -> list[Comparison]:
+    """Put together the cells that may be compared, in the order of dataset, backbone and configuration."""
+    comparisons = []
+    for (dataset, backbone), members in _grouped(cells, lambda cell: (cell.key.dataset, cell.key.backbone)):
+        variants = _grouped(members, lambda cell: fingerprint(common_settings(cell)))
+        flat = [flatten(common_settings(variant[0])) for _, variant in variants]
+        keys = sorted({key for settings in flat for key in settings})
+        differing = [key for key in keys if any(settings.get(key) != flat[0].get(key) for settings in flat)]
+        for (digest, variant), settings in zip(variants, flat, strict=True):
+            order = in_order(cell.key.estimator for cell in variant)
+            ordered = sorted(variant, key=lambda cell: order.index(cell.key.estimator))
+            distinctive = {key: settings.get(key, "left out") for key in differing}
+            name = digest[:8] if len(variants) > 1 else ""
+            comparisons.append(Comparison(dataset, backbone, ordered, name, distinctive))
+    return comparisons
+
+
+def _grouped(cells: Iterable[CellResult], key: Callable[[CellResult], Any]) -> list[tuple[Any, list[CellResult]]]:
+    return [(value, list(members)) for value, members in groupby(sorted(cells, key=key), key=key)]
+
+
+def remove_stale(output_dir: Path, written: list[Path], names: Iterable[str], extensions: Iterable[str]) -> None:
+    """Delete files of earlier runs that this one did not write again, so that nothing outdated stands beside the new ones.
+
+    Args:
+        output_dir: where the files are, in <dataset>/<backbone>/.
+        written: files of this run; only their folders are looked at.
+        names: what such files are called, before the variant.
+        extensions: theirs.
+    """
+    kept = set(written)
+    for folder in {path.parent for path in written if path.parent != output_dir}:
+        for name in names:
+            for extension in extensions:
+                variant = "_" + "[0-9a-f]" * 8
+                for file in [folder / f"{name}.{extension}", *folder.glob(f"{name}{variant}.{extension}")]:
+                    if file not in kept:
+                        file.unlink(missing_ok=True)
