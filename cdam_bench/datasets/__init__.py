@@ -1,7 +1,19 @@
 """Datasets: images with their target classes."""
 
 from cdam_bench.datasets.digits import DigitScenes
+from cdam_bench.datasets.image_folder import ImageFolder
+from cdam_bench.datasets.imagenet import ImageNetMulti, ImageNetRandom
 from cdam_bench.datasets.preprocessing import Preprocessing
 from cdam_bench.datasets.samples import Batch, Dataset, Sample, collate
 
-__all__ = ["Batch", "Dataset", "DigitScenes", "Preprocessing", "Sample", "collate"]
+__all__ = [
+    "Batch",
+    "Dataset",
+    "DigitScenes",
+    "ImageFolder",
+    "ImageNetMulti",
+    "ImageNetRandom",
+    "Preprocessing",
+    "Sample",
+    "collate",
+]
