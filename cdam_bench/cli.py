@@ -1,6 +1,7 @@
 """Hydra entry points that tell a user's mistake in one line and exit with status 2."""
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -87,7 +88,9 @@ def _one_line(error: BaseException) -> str:
     if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
         return _unknown_choice(error.missing_cfg_file, error.options)
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
-        return _one_line(error.__cause__)
+        where = re.search(r"full_key: (\S+)", str(error))
+        reason = _one_line(error.__cause__)
+        return reason if isinstance(error.__cause__, UserError) or where is None else f"{where[1]}: {reason}"
     if isinstance(error, OSError):
         return f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

@@ -24,3 +24,18 @@ def require(condition: bool, message: str) -> None:
     """Raise UserError(message) unless `condition` holds."""
     if not condition:
         raise UserError(message)
+
+
+def require_count(key: str, value: object) -> int:
+    """`value` as a number of things, or UserError: it must be a positive whole number."""
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+    require(whole and value > 0, f"{key}={value}: must be a positive whole number")
+    return int(value)
+
+
+def require_number(key: str, value: object, low: float = 0.0, high: float = float("inf")) -> float:
+    """`value` as a number in [low, high], or UserError."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    allowed = "must not be negative" if (low, high) == (0, float("inf")) else f"must be between {low:g} and {high:g}"
+    require(number and low <= value <= high, f"{key}={value}: {allowed}")
+    return float(value)

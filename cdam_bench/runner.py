@@ -3,8 +3,8 @@
 import hashlib
 import platform
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from cdam_bench.backbones import Backbone, load_backbone
+from cdam_bench.backbones import Backbone, ConceptHead, load_backbone
 from cdam_bench.backbones.checkpoints import find_weights
+from cdam_bench.concepts import warn_about_examples
 from cdam_bench.datasets import Batch, Dataset, collate
-from cdam_bench.errors import UserError, require
+from cdam_bench.errors import UserError, require, require_count
 from cdam_bench.estimators import Estimator
 from cdam_bench.metrics import Metric, Subject
 from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE, MicroBatch, find_batch_size
@@ -79,6 +80,8 @@ def cell_identity(config: DictConfig) -> Plain:
         if isinstance(backbone[name], str):
             file = find_weights(backbone[name], resolved["paths"]["weights_dir"])
             backbone[name] = {"file": file.name, "sha256": _file_digest(file, file.stat().st_mtime_ns)}
+    if isinstance(backbone["head"], dict) and "_target_" in backbone["head"]:
+        backbone["head"] = instantiate(backbone["head"]).identity()
     dataset = {name: value for name, value in resolved["dataset"].items() if name != "data_dir"}
     return {
         "cdam_bench": version_of("cdam-bench"),
@@ -117,9 +120,9 @@ class Job:
     @classmethod
     def prepare(cls, config: DictConfig, key: CellKey) -> "Job":
         """Build everything, and complain about whatever cannot be."""
-        require(config.shards >= 1, f"shards={config.shards}: must be at least 1")
+        require_count("shards", config.shards)
+        require_count("chunk_size", config.chunk_size)
         require(0 <= config.shard < config.shards, f"shard={config.shard}: must be in 0…{config.shards - 1}")
-        require(config.chunk_size >= 1, f"chunk_size={config.chunk_size}: must be positive")
         if config.target_order not in TARGET_ORDERS:
             raise UserError(f"target_order={config.target_order} is unknown: use one of {', '.join(TARGET_ORDERS)}")
         estimator = instantiate(config.estimator)
@@ -146,7 +149,10 @@ class Job:
         batch = collate([self.dataset[index] for index in range(start, stop)], self.seed)
         images = batch.images.to(self.backbone.device)
         logits = shared.get("logits", {}, start, stop, lambda: {"logits": self._logits(images)})["logits"]
+        warn_about_examples(self.backbone.head, batch.image_ids, batch.images)
+        batch = concept_targets(batch, self.dataset.class_names, self.backbone.head)
         targets, boxes = choose_targets(batch, torch.from_numpy(logits), self.target_order)
+        names = output_names(self.dataset.class_names, self.backbone.head)
         subject = Subject(
             self.backbone,
             images,
@@ -166,7 +172,7 @@ class Job:
         info = {IMAGE: np.array(batch.image_ids)}
         for k in range(targets.shape[1]):
             column = ("target", "other")[k] if k < 2 else f"target{k + 1}"
-            info[f"{INFO}{column}"] = np.array([self.dataset.class_names[c] for c in targets[:, k].tolist()])
+            info[f"{INFO}{column}"] = np.array([names[c] for c in targets[:, k].tolist()])
             info[f"{INFO}{column}_logit"] = logits[np.arange(len(logits)), targets[:, k]]
         return {
             **info,
@@ -211,6 +217,26 @@ class Job:
             image = batch.image_ids[int((~finite).nonzero()[0, 0])]
             raise UserError(f"the map of image {image} by estimator {self.key.estimator} has NaN or infinite values")
         return maps
+
+
+def output_names(class_names: Sequence[str], head: nn.Module) -> Sequence[str]:
+    """Names of what a head says: its concepts, or the dataset's classes."""
+    return head.names if isinstance(head, ConceptHead) else class_names
+
+
+def concept_targets(batch: Batch, class_names: Sequence[str], head: nn.Module) -> Batch:
+    """The batch with outputs of a concept head as targets; any other head leaves it as it is.
+
+    Where every class of the dataset is also the name of a concept, the annotated classes become those concepts; else every
+    concept is a target of every image, and no boxes are known.
+    """
+    if not isinstance(head, ConceptHead):
+        return batch
+    if set(class_names) <= set(head.names):
+        concept_of = torch.tensor([head.names.index(name) for name in class_names])
+        return replace(batch, targets=concept_of[batch.targets])
+    every = torch.arange(len(head.names)).expand(len(batch), -1)
+    return replace(batch, targets=every, boxes=None)
 
 
 def choose_targets(batch: Batch, logits: Tensor, order: str) -> tuple[Tensor, Tensor | None]:
@@ -259,9 +285,13 @@ class SharedResults:
 
 
 def build_backbone(config: DictConfig) -> Backbone:
-    """The backbone of a configuration, on its device; the last one built is kept, as sweeps ask for it again and again."""
+    """The backbone of a configuration, on its device; the last one built is kept, as sweeps ask for it again and again.
+
+    `backbone.head` is a weights file, null (the head inside the checkpoint), or an object to instantiate whose
+    `build(backbone, preprocessing)` gives the head, such as conf/backbone/head/concept.yaml.
+    """
     settings = _plain(config)["backbone"]
-    arguments = {name: value for name, value in settings.items() if name not in ("preprocessing", "source", "licence")}
+    arguments = {name: value for name, value in settings.items() if name not in ("source", "licence")}
     arguments |= {
         "weights_dir": config.paths.weights_dir,
         "device": config.runtime.device,
@@ -272,7 +302,12 @@ def build_backbone(config: DictConfig) -> Backbone:
 
 @lru_cache(maxsize=1)
 def _cached_backbone(arguments: str) -> Backbone:
-    return load_backbone(**OmegaConf.to_container(OmegaConf.create(arguments)))
+    settings = OmegaConf.to_container(OmegaConf.create(arguments))
+    preprocessing, head = settings.pop("preprocessing"), settings["head"]
+    if not isinstance(head, dict):
+        return load_backbone(**settings)
+    backbone = load_backbone(**settings | {"head": nn.Identity()})
+    return backbone.with_head(instantiate(head).build(backbone, instantiate(preprocessing)))
 
 
 @lru_cache(maxsize=1)

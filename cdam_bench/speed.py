@@ -22,10 +22,11 @@ from cdam_bench import estimators
 from cdam_bench.backbones import Backbone, create_vit, load_backbone
 from cdam_bench.errors import UserError
 from cdam_bench.metrics import box_responses, draw_boxes
-from cdam_bench.metrics.perturbation import ORDERS, ranked_curves, ranks_of
+from cdam_bench.metrics.perturbation import ORDERS, find_batch_size, ranked_curves, ranks_of
 from cdam_bench.store import write_atomically
 
 Work = Callable[[], Any]
+ALL_ESTIMATORS = [name for name in estimators.__all__ if not name.endswith("Estimator")]
 LIMITS = {  # times a plain forward pass, on a CPU
     "attention_map": 1.0,
     "cdam": 1.0,
@@ -46,6 +47,8 @@ def measure_speed(config: DictConfig) -> None:
     report["explanations"] = time_explanations(config, device)
     report["engine"] = time_engine(config, device)
     report["memory"] = relevance_memory(config, device)
+    if config.paper_table.images:
+        report["paper_table"] = time_paper_table(config, device)
     if config.growth:
         report["growth"] = time_growth(config, device)
     print_report(report)
@@ -156,6 +159,35 @@ def time_growth(config: DictConfig, device: torch.device) -> dict[str, dict[str,
     }
 
 
+def time_paper_table(config: DictConfig, device: torch.device) -> dict[str, Any]:
+    """Seconds for a share of the paper's two-object table, and minutes projected for its 1000 images.
+
+    Ten estimators, each with both classes' maps, both orders and 40 steps; 600 boxes shared by all of them.
+    """
+    settings = config.paper_table
+    backbone = _backbone(config, device)
+    size = find_batch_size(backbone, backbone.image_size) if device.type == "cuda" else config.engine.batch_size
+    images, targets = _inputs(settings.images, backbone)
+    boxes = draw_boxes(torch.arange(len(images)), settings.sizes, settings.boxes, backbone.image_size)
+    seconds = {"box responses": _seconds(lambda: box_responses(backbone, images, boxes, targets, 14.0, size), device)}
+    for name in ALL_ESTIMATORS:
+        method = getattr(estimators, name)()
+
+        def explain_and_perturb(method: estimators.Estimator = method) -> None:
+            maps = torch.cat([method.attribute(backbone, part, targets[: len(part)]) for part in images.split(size)])
+            ranked_curves(backbone, images, ranks_of(maps), ORDERS, settings.steps, 14.0, targets, size)
+
+        seconds[name] = _seconds(explain_and_perturb, device)
+    per_image = sum(seconds.values()) / len(images)
+    return {
+        "images": len(images),
+        "micro-batch": size,
+        "seconds": seconds,
+        "seconds per image": per_image,
+        "minutes projected for 1000 images": per_image * 1000 / 60,
+    }
+
+
 def fitted_order(sizes: list[float], seconds: list[float]) -> float:
     """Exponent p of seconds ≈ c · size^p, by least squares in log-log."""
     slope, _ = np.polyfit(np.log(sizes), np.log(seconds), 1)
@@ -210,6 +242,9 @@ def print_report(report: dict[str, Any]) -> None:
     memory = report["memory"]
     beyond = memory["beyond, attention maps of one block"]
     print(f"\nrelevance propagation: {beyond:.2f} attention maps of memory beyond a forward pass (at most 2)\n")
+    if table := report.get("paper_table"):
+        minutes = table["minutes projected for 1000 images"]
+        print(f"the paper's two-object table: {minutes:.1f} minutes projected from {table['images']} images\n")
     for name, table in report.get("growth", {}).items():
         cells = "  ".join(f"{size}: {seconds:.3f} s" for size, seconds in table["seconds"].items())
         print(f"{name:<38} order {table['order']:.2f}   {cells}")

@@ -19,6 +19,7 @@ def test_the_report_has_every_row_of_the_claims(tmp_path, capsys):
             "num_samples": 2,
             "rounds": 1,
             "growth": False,
+            "paper_table": {"images": 1, "steps": 2, "sizes": [20, 40], "boxes": 2},
             "engine": {"batch_size": 2, "steps": 2, "boxes": 2},
             "output": str(tmp_path / "speed.json"),
         }
@@ -28,6 +29,7 @@ def test_the_report_has_every_row_of_the_claims(tmp_path, capsys):
     assert set(speed.LIMITS) < set(report["explanations"])
     assert all(row["ratio"] > 0 for row in report["explanations"].values())
     assert set(report["engine"]) == {"perturbation curves", "box responses"}
+    assert len(report["paper_table"]["seconds"]) == 11  # ten estimators and the boxes
     assert "of plain forward throughput" in capsys.readouterr().out
 
 

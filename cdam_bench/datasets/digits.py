@@ -17,7 +17,7 @@ from torch import Tensor
 
 from cdam_bench.datasets.preprocessing import Preprocessing
 from cdam_bench.datasets.samples import Sample
-from cdam_bench.errors import require
+from cdam_bench.errors import require, require_count, require_number
 
 SIDE = 64  # of a scene, in pixels
 CLASS_NAMES = tuple(str(digit) for digit in range(10))
@@ -61,8 +61,8 @@ class DigitScenes:
         annotated: bool = True,
     ) -> None:
         require(num_objects in (1, 2), f"dataset.num_objects={num_objects}: a scene has room for 1 or 2 digits")
-        require(num_images > 0, f"dataset.num_images={num_images}: must be positive")
-        require(seed >= 0, f"dataset.seed={seed}: must not be negative")
+        require_count("dataset.num_images", num_images)
+        require_number("dataset.seed", seed)
         require(split in SPLITS, f"dataset.split={split} is unknown: use one of {', '.join(SPLITS)}")
         self.num_objects, self.num_images, self.seed, self.split = num_objects, num_images, seed, split
         self.preprocessing = preprocessing

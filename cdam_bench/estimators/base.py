@@ -85,16 +85,4 @@ def checked_inputs(
         )
     device = backbone.device
     seeds = torch.zeros(count, dtype=torch.long) if seeds is None else seeds
-    return images.to(device), targets.to(device).reshape(count, -1), seeds.cpu()
-
-
-def check_samples(name: str, value: int) -> int:
-    """`value`, if it can be a number of samples or steps."""
-    require(int(value) == value and value > 0, f"estimator.{name}={value}: must be a positive whole number")
-    return int(value)
-
-
-def check_noise(value: float) -> float:
-    """`value`, if it can be a noise level."""
-    require(value >= 0, f"estimator.noise_level={value}: must not be negative")
-    return float(value)
+    return images.to(device), targets.to(device, torch.long).reshape(count, -1), seeds.cpu()

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from cdam_bench.backbones import Backbone
 from cdam_bench.backbones.last_block import LastBlock
-from cdam_bench.errors import UserError
-from cdam_bench.estimators.base import TokenEstimator, check_noise, check_samples, checked_inputs
+from cdam_bench.errors import UserError, require_count, require_number
+from cdam_bench.estimators.base import TokenEstimator, checked_inputs
 
 
 class CDAM(TokenEstimator):
@@ -35,8 +35,8 @@ class SmoothCDAM(TokenEstimator):
     """
 
     def __init__(self, num_samples: int = 50, noise_level: float = 0.05, multiply: str = "noisy") -> None:
-        self.num_samples = check_samples("num_samples", num_samples)
-        self.noise_level = check_noise(noise_level)
+        self.num_samples = require_count("estimator.num_samples", num_samples)
+        self.noise_level = require_number("estimator.noise_level", noise_level)
         if multiply not in ("noisy", "clean"):
             raise UserError(f"estimator.multiply={multiply} is unknown: use noisy or clean")
         self.multiply = multiply
@@ -75,7 +75,7 @@ class IntegratedCDAM(TokenEstimator):
     """
 
     def __init__(self, num_steps: int = 50) -> None:
-        self.num_steps = check_samples("num_steps", num_steps)
+        self.num_steps = require_count("estimator.num_steps", num_steps)
 
     def scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
         last, residual = backbone.last_block, backbone.tokens(images)

@@ -10,7 +10,8 @@ from captum.attr import NoiseTunnel, Saliency
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
-from cdam_bench.estimators.base import PixelEstimator, check_noise, check_samples
+from cdam_bench.errors import require_count, require_number
+from cdam_bench.estimators.base import PixelEstimator
 
 
 class InputXGradient(PixelEstimator):
@@ -31,9 +32,9 @@ class IntegratedGradients(PixelEstimator):
     """
 
     def __init__(self, num_steps: int = 50, baseline: float = 0.0, internal_batch_size: int = 64) -> None:
-        self.num_steps = check_samples("num_steps", num_steps)
-        self.baseline = float(baseline)
-        self.internal_batch_size = check_samples("internal_batch_size", internal_batch_size)
+        self.num_steps = require_count("estimator.num_steps", num_steps)
+        self.baseline = require_number("estimator.baseline", baseline, -100, 100)
+        self.internal_batch_size = require_count("estimator.internal_batch_size", internal_batch_size)
 
     def pixel_scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
         return CaptumIntegratedGradients(backbone).attribute(
@@ -57,9 +58,9 @@ class SmoothGrad(PixelEstimator):
     """
 
     def __init__(self, num_samples: int = 50, noise_level: float = 0.15, internal_batch_size: int = 64) -> None:
-        self.num_samples = check_samples("num_samples", num_samples)
-        self.noise_level = check_noise(noise_level)
-        self.internal_batch_size = check_samples("internal_batch_size", internal_batch_size)
+        self.num_samples = require_count("estimator.num_samples", num_samples)
+        self.noise_level = require_number("estimator.noise_level", noise_level)
+        self.internal_batch_size = require_count("estimator.internal_batch_size", internal_batch_size)
 
     def pixel_scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
         tunnel = NoiseTunnel(Saliency(backbone))

@@ -132,10 +132,11 @@ def box_sensitivity(maps: Tensor, boxes: Tensor, responses: Tensor) -> Tensor:
     magnitude = maps.double().abs().sum((1, 2))[:, None, None]
     sums = sums - sums.mean(-1, keepdim=True)
     drops = responses.to(maps.device).double()
+    all_equal = (drops == drops[..., :1]).all(-1)
     drops = drops - drops.mean(-1, keepdim=True)
     scale = sums.norm(dim=-1) * drops.norm(dim=-1)
     # differences of the integral image carry rounding of the whole map's sum: below that a map is constant
-    constant = (sums.abs() <= 1e-12 * magnitude).all(-1) | (drops == 0).all(-1)
+    constant = (sums.abs() <= 1e-12 * magnitude).all(-1) | all_equal
     correlation = (sums * drops).sum(-1) / scale
     return torch.where(constant, torch.nan, correlation.clamp(-1, 1))
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from cdam_bench.errors import require
+from cdam_bench.errors import require_number
 from cdam_bench.metrics.base import Measurement, Metric, Subject, direction
 
 
@@ -28,8 +28,7 @@ class Compactness(Metric):
     """
 
     def __init__(self, threshold: float = 0.05) -> None:
-        require(0 <= threshold <= 1, f"metric.compactness.threshold={threshold}: must be between 0 and 1")
-        self.threshold = threshold
+        self.threshold = require_number("metric.compactness.threshold", threshold, 0, 1)
 
     def measure(self, subject: Subject, maps: Tensor) -> Measurement:
         per_target = [compactness(target_maps, self.threshold) for target_maps in maps.unbind(1)]

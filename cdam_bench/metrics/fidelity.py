@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from cdam_bench.errors import UserError, require
+from cdam_bench.errors import UserError, require, require_count
 from cdam_bench.metrics.base import Measurement, Metric, Subject, direction
 from cdam_bench.metrics.perturbation import (
     ORDERS,
@@ -31,11 +31,10 @@ class Fidelity(Metric):
     """
 
     def __init__(self, steps: int = 40, blur_sigma: float = PAPER_BLUR_SIGMA, unit: str = "pixel") -> None:
-        require(int(steps) == steps and steps >= 1, f"metric.fidelity.steps={steps}: must be a positive whole number")
         require(blur_sigma > 0, f"metric.fidelity.blur_sigma={blur_sigma}: must be positive (in pixels)")
         if unit not in (*UNITS, "both"):
             raise UserError(f"metric.fidelity.unit={unit} is unknown: use pixel, patch or both")
-        self.steps, self.blur_sigma = int(steps), float(blur_sigma)
+        self.steps, self.blur_sigma = require_count("metric.fidelity.steps", steps), float(blur_sigma)
         self.units = UNITS if unit == "both" else (unit,)
 
     def axes(self) -> dict[str, dict[str, list[float] | list[str]]]:

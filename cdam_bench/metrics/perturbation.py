@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
-from cdam_bench.errors import UserError, require
+from cdam_bench.errors import UserError, require, require_count
 from cdam_bench.metrics.blur import gaussian_blur
 
 ORDERS = ("mif", "lif")
@@ -115,7 +115,7 @@ def ranked_curves(
     Returns:
         (B, R, orders, steps + 1, K or C) float32.
     """
-    require(steps >= 1 and int(steps) == steps, f"metric.fidelity.steps={steps}: must be a positive whole number")
+    steps = require_count("metric.fidelity.steps", steps)
     blurred = gaussian_blur(images, blur_sigma)
     batch, rankings, pixels = ranks.shape
     device = images.device
@@ -224,7 +224,7 @@ class MicroBatch:
     value: int
 
     def __post_init__(self) -> None:
-        require(self.value >= 1, f"runtime.batch_size={self.value}: must be a positive whole number")
+        self.value = require_count("runtime.batch_size", self.value)
 
     def halve(self) -> None:
         """Half as many from now on; UserError when there is nothing left to halve."""

@@ -18,7 +18,7 @@ from cdam_bench.training.perturbation import perturb_features
 
 
 class SceneBatches:
-    """Step → a batch of training scenes, half with one digit and half with two, some features perturbed.
+    """Step → a batch of training scenes with one digit or two, some features perturbed.
 
     Args:
         batch_size: scenes per step.
@@ -28,6 +28,7 @@ class SceneBatches:
         probability: chance that a scene is perturbed.
         growth: steps between which scenes grow from easy (one digit, plain background, no perturbation) to full difficulty;
             without that, small ViTs do not begin to learn within thousands of steps.
+        two_digits: share of scenes with two digits in the end.
     """
 
     def __init__(
@@ -39,15 +40,16 @@ class SceneBatches:
         patch_size: int,
         probability: float,
         growth: tuple[int, int],
+        two_digits: float,
     ) -> None:
         self.batch_size, self.preprocessing, self.seed = batch_size, preprocessing, seed
         self.blur_sigma, self.patch_size, self.probability = blur_sigma, patch_size, probability
-        self.growth = growth
+        self.growth, self.two_digits = growth, two_digits
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         first, last = self.growth
         difficulty = min(1.0, max(0.0, (step - first) / max(1, last - first)))
-        singles = self.batch_size - round(difficulty * self.batch_size / 2)
+        singles = self.batch_size - round(difficulty * self.two_digits * self.batch_size)
         keys = [(self.seed, 1, step, i) for i in range(self.batch_size)]  # 1: never a dataset's (seed, index)
         parts = [
             render_scenes(part, count, "train", clutter=difficulty)
@@ -92,6 +94,7 @@ def train_digits(config: DictConfig) -> None:
         config.seed,
         patch_size=backbone.model_args.patch_size,
         growth=tuple(int(share * config.steps) for share in config.growth),
+        two_digits=config.two_digits,
         **config.perturbation,
     )
     work_dir, output = Path(config.work_dir), Path(config.output)
