@@ -127,7 +127,7 @@ class Job:
             raise UserError(f"target_order={config.target_order} is unknown: use one of {', '.join(TARGET_ORDERS)}")
         estimator = instantiate(config.estimator)
         metrics = {name: instantiate(settings) for name, settings in config.metric.items() if settings is not None}
-        require(bool(metrics), "every metric is left out: keep at least one of fidelity, box_sensitivity, compactness")
+        require(bool(metrics), "every metric is left out: keep at least one")
         backbone = build_backbone(config)
         preprocessing = instantiate(config.backbone.preprocessing)
         dataset = instantiate(config.dataset, preprocessing=preprocessing)

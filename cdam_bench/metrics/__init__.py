@@ -4,12 +4,14 @@ from cdam_bench.metrics.base import Measurement, Metric, Subject
 from cdam_bench.metrics.box_sensitivity import BoxSensitivity, box_responses, box_sensitivity, draw_boxes
 from cdam_bench.metrics.compactness import Compactness, compactness
 from cdam_bench.metrics.fidelity import Fidelity
+from cdam_bench.metrics.localisation import Localisation
 from cdam_bench.metrics.perturbation import area, perturbation_curves
 
 __all__ = [
     "BoxSensitivity",
     "Compactness",
     "Fidelity",
+    "Localisation",
     "Measurement",
     "Metric",
     "Subject",

@@ -92,6 +92,18 @@ LAYOUTS = (
         (Column("compactness", "compactness", "share of the pixels"),),
         "Share of pixels near zero. Neither high nor low is better in itself, so none is marked.",
     ),
+    Layout(
+        "localisation",
+        "Localisation",
+        (
+            Column("right_box", "right object", "share of the images", 1),
+            Column("other_right_box", "right object, other class", "share of the images", 1),
+            Column("pointing_game", "pointing game", "share of the images", 1),
+            Column("positive_share", "positive importance in the box", "share", 1),
+        ),
+        "Right object: the map's sum is larger in its class's box than in the other class's; a map that is blind to the class is right "
+        "for exactly one of the two classes. Pointing game: the largest value lies in the box.",
+    ),
 )
 MEASURED_ELSEWHERE = re.compile(r"image|(target\d*|other)(_logit)?|(other|wrong|delta|target\d+)_.*")
 

@@ -1,0 +1,57 @@
+"""Localisation: does the map point at the object it explains? Only where the objects' boxes are known."""
+
+import torch
+from torch import Tensor
+
+from cdam_bench.metrics.base import Measurement, Metric, Subject, direction
+
+
+def box_masks(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Boxes (..., 4) long, [top, left, bottom, right) → masks (..., H, W)."""
+    rows = torch.arange(image_size[0], device=boxes.device)
+    columns = torch.arange(image_size[1], device=boxes.device)
+    top, left, bottom, right = boxes[..., None].unbind(-2)  # each (..., 1)
+    inside_rows = (rows >= top) & (rows < bottom)
+    inside_columns = (columns >= left) & (columns < right)
+    return inside_rows[..., :, None] & inside_columns[..., None, :]
+
+
+def pointing_game(maps: Tensor, masks: Tensor) -> Tensor:
+    """Whether a map's largest value lies in its mask (ties: any of them): (B, H, W), (B, H, W) bool → (B,) 0 or 1.
+
+    Source: Zhang et al. 2018, "Top-down Neural Attention by Excitation Backprop".
+    """
+    largest = maps.amax((1, 2), keepdim=True)
+    return ((maps == largest) & masks).any(2).any(1).float()
+
+
+def positive_share(maps: Tensor, masks: Tensor) -> Tensor:
+    """Share of a map's positive importance that lies in its mask: (B,) in [0, 1]; NaN for a map without positive values.
+
+    Source: the grid pointing game of Böhle et al. 2021, "Convolutional Dynamic Alignment Networks".
+    """
+    positive = maps.double().clamp(min=0)
+    return (positive * masks).sum((1, 2)) / positive.sum((1, 2))
+
+
+class Localisation(Metric):
+    """Where the importance for a target lies; no columns for datasets without boxes.
+
+    Columns, per target: pointing_game and positive_share, for the target's box; with two targets right_box, whether the sum of the
+    map is larger in the target's box than in the other's (½ where they are equal).
+    """
+
+    def measure(self, subject: Subject, maps: Tensor) -> Measurement:
+        if subject.boxes is None:
+            return Measurement({})
+        masks = box_masks(subject.boxes.to(maps.device), (maps.shape[-2], maps.shape[-1]))  # (B, K, H, W)
+        count = min(maps.shape[1], masks.shape[1])
+        scores = {}
+        for k in range(count):
+            prefix, own = direction(k), maps[:, k]
+            scores[f"{prefix}pointing_game"] = pointing_game(own, masks[:, k])
+            scores[f"{prefix}positive_share"] = positive_share(own, masks[:, k])
+            if count == 2:
+                sums = (own[:, None].double() * masks).sum((2, 3))  # (B, 2)
+                scores[f"{prefix}right_box"] = ((sums[:, k] - sums[:, 1 - k]).sign() + 1) / 2
+        return Measurement(scores)
