@@ -71,7 +71,7 @@ class Backbone(nn.Module):
     def num_classes(self) -> int:
         """Outputs of the head."""
         with torch.no_grad():
-            return self.head(torch.zeros(1, self.embed_dim, device=self.device)).shape[-1]
+            return self.head(self.vit.cls_token.new_zeros(1, self.embed_dim)).shape[-1]
 
     @property
     def last_block(self) -> LastBlock:
@@ -85,6 +85,27 @@ class Backbone(nn.Module):
         """The same ViT (shared, not copied) with another head, moved to its device."""
         other = copy(self)
         other._modules = {**self._modules, "head": head.to(self.device).eval().requires_grad_(False)}
+        return other
+
+    def with_image_size(self, image_size: tuple[int, int]) -> "Backbone":
+        """The same ViT (blocks shared, not copied) for images of (H, W) pixels, its position embeddings resampled.
+
+        Raises:
+            UserError: if the patch size does not divide H and W.
+        """
+        height, width = image_size
+        require(
+            min(image_size) > 0 and height % self.patch_size == 0 and width % self.patch_size == 0,
+            f"image_size={height}×{width} is not divisible by the patch size {self.patch_size}",
+        )
+        if (height, width) == tuple(self.image_size):
+            return self
+        vit = copy(self.vit)
+        vit._parameters = dict(self.vit._parameters)  # set_input_size replaces pos_embed
+        vit._modules = {**self.vit._modules, "patch_embed": copy(self.vit.patch_embed)}
+        vit.set_input_size(img_size=(height, width))
+        other = copy(self)
+        other._modules = {**self._modules, "vit": vit.eval().requires_grad_(False)}
         return other
 
     def tokens(self, images: Tensor) -> Tensor:
@@ -214,7 +235,11 @@ def load_backbone(
     Raises:
         UserError: for files that are missing, broken or of another architecture.
     """
-    vit = create_vit(architecture, num_classes, image_size, model_args, pretrained)
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    # beside a separate head, the ViT has none of its own: the checkpoint may lack the weights for it
+    own_classes = num_classes if head is None else 0
+    vit = create_vit(architecture, own_classes, image_size, model_args, pretrained)
     if checkpoint is not None:
         load_weights(vit, find_weights(checkpoint, weights_dir))
     if isinstance(head, str | Path):

@@ -1,0 +1,112 @@
+"""How often a concept's map points at the right digit: the concept of a digit, from pictures of it alone, on two-digit scenes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torch import Tensor
+
+from cdam_bench.backbones import Backbone
+from cdam_bench.concepts import Concepts
+from cdam_bench.datasets import DigitScenes, Preprocessing
+from cdam_bench.datasets.digits import CLASS_NAMES
+from cdam_bench.errors import require
+from cdam_bench.estimators import CDAM, Estimator
+from cdam_bench.runner import build_backbone
+from cdam_bench.statistics import Interval, mean_intervals
+from cdam_bench.store import write_atomically
+
+SIMILARITIES = ("dot", "cosine", "neg_l2")
+
+
+def points_at(maps: Tensor, boxes: Tensor) -> Tensor:
+    """Whether the sum of each map inside its own object's box is larger than inside the other's.
+
+    Args:
+        maps: (B, H, W), for the first object.
+        boxes: (B, 2, 4) long, [top, left, bottom, right): the first object's, the other's.
+    Returns:
+        (B,) bool.
+    """
+    sums = [
+        [maps[b, top:bottom, left:right].double().sum() for top, left, bottom, right in boxes[b].tolist()]
+        for b in range(len(maps))
+    ]
+    own, other = torch.tensor(sums).unbind(1)
+    return own > other
+
+
+def example_images(preprocessing: Preprocessing, digit: int, count: int, seed: int) -> Tensor:
+    """The first `count` training scenes that show this digit alone: (count, 3, H, W)."""
+    singles = DigitScenes(1, preprocessing, num_images=count * 100, seed=seed, split="train")
+    found: list[Tensor] = []
+    for index in range(len(singles)):
+        sample = singles[index]
+        if sample.targets == (digit,):
+            found.append(sample.image)
+        if len(found) == count:
+            break
+    return torch.stack(found)
+
+
+def scenes_with(preprocessing: Preprocessing, digit: int, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The first `count` two-digit test scenes with this digit: images, and boxes (count, 2, 4), this digit's first."""
+    scenes = DigitScenes(2, preprocessing, num_images=count * 50, seed=seed, split="test")
+    images, boxes = [], []
+    for index in range(len(scenes)):
+        sample = scenes[index]
+        if digit in sample.targets:
+            images.append(sample.image)
+            boxes.append(sample.boxes if sample.targets[0] == digit else sample.boxes.flip(0))
+        if len(images) == count:
+            break
+    return torch.stack(images), torch.stack(boxes)
+
+
+def pointing(
+    backbone: Backbone, estimator: Estimator, concepts: Concepts, digit: int, images: Tensor, boxes: Tensor
+) -> dict[str, Interval]:
+    """Share of scenes where the map points at the digit, for its concept by each similarity, and for its class.
+
+    Args:
+        backbone: with the digits' class head.
+        estimator: makes the maps.
+        concepts: whose vector 0 is the digit's.
+        digit: its class.
+        images, boxes: from `scenes_with`.
+    Returns:
+        "class" or the name of a similarity → mean with its 95 % bootstrap interval over scenes.
+    """
+    heads = {"class": (backbone, digit)}
+    heads |= {name: (backbone.with_head(concepts.head(name)), 0) for name in SIMILARITIES}
+    shares = {}
+    for name, (explained, target) in heads.items():
+        maps = estimator.attribute(explained, images, torch.full((len(images),), target))
+        shares[name] = mean_intervals(points_at(maps.cpu(), boxes).double().numpy()[:, None])[0]
+    return shares
+
+
+def measure_pointing(config: DictConfig) -> None:
+    """Measure every digit that `config` lists, print a table, and write the numbers.
+
+    Args:
+        config: composed from conf/measure_concepts.yaml.
+    """
+    require(config.num_scenes >= 2, f"num_scenes={config.num_scenes}: an interval needs at least 2")
+    backbone, preprocessing = build_backbone(config), instantiate(config.backbone.preprocessing)
+    rows: dict[str, dict[str, dict[str, float]]] = {}
+    print(f"{'digit':<6}{'class':>20}" + "".join(f"{name:>20}" for name in SIMILARITIES))
+    for digit in config.digits:
+        examples = example_images(preprocessing, digit, config.num_examples, config.seed)
+        concepts = Concepts.of_images(backbone, {CLASS_NAMES[digit]: examples})
+        images, boxes = scenes_with(preprocessing, digit, config.num_scenes, config.seed)
+        shares = pointing(backbone, CDAM(), concepts, digit, images, boxes)
+        rows[CLASS_NAMES[digit]] = {name: vars(interval) for name, interval in shares.items()}
+        cells = [f"{100 * i.mean:.1f} [{100 * i.low:.1f}, {100 * i.high:.1f}]" for i in shares.values()]
+        print(f"{CLASS_NAMES[digit]:<6}" + "".join(f"{cell:>20}" for cell in cells), flush=True)
+    means = {name: float(np.mean([row[name]["mean"] for row in rows.values()])) for name in ("class", *SIMILARITIES)}
+    print(f"{'mean':<6}" + "".join(f"{100 * mean:>20.1f}" for mean in means.values()))
+    write_atomically(Path(config.output), (json.dumps({"digits": rows, "mean": means}, indent=1) + "\n").encode())
