@@ -1,0 +1,117 @@
+"""Backbone: the same outputs as the ViT it wraps, and clear errors for what it cannot explain."""
+
+import copy
+
+import pytest
+import torch
+from timm.models.vision_transformer import VisionTransformer
+from torch import nn
+
+from cdam_bench.backbones import Backbone, ConceptHead
+from cdam_bench.errors import UserError
+from tests.agreement import assert_agree
+from tests.conftest import IMAGE_SIZE, random_images, random_vit
+
+
+def test_logits_equal_those_of_the_whole_model(any_backbone, any_textbook, images):
+    assert_agree(any_backbone.logits(images), any_textbook(images.double()), 1e-5)
+
+
+def test_features_are_what_the_models_own_head_reads(any_backbone, any_textbook, images):
+    model = any_textbook
+    expected = model.forward_head(model.forward_features(images.double()), pre_logits=True)
+    assert_agree(any_backbone.features(images), expected, 1e-5)
+
+
+def test_a_vit_of_a_single_block_gives_the_same_logits(images):
+    vit = random_vit(depth=1)
+    assert_agree(Backbone(vit).logits(images), vit(images), 1e-5)
+
+
+def test_block_inputs_are_the_residual_stream_before_every_block(any_backbone, any_textbook, images):
+    expected = []
+    handles = [block.register_forward_pre_hook(lambda _m, x: expected.append(x[0])) for block in any_textbook.blocks]
+    any_textbook(images.double())
+    for handle in handles:
+        handle.remove()
+    for actual, wanted in zip(any_backbone.block_inputs(images), expected, strict=True):
+        assert_agree(actual, wanted, 1e-5)
+    assert_agree(any_backbone.tokens(images), expected[-1], 1e-5)
+
+
+def test_the_vit_is_frozen_and_in_eval_mode():
+    backbone = Backbone(random_vit().train())
+    assert not any(module.training for part in (backbone.vit, backbone.head) for module in part.modules())
+    assert not any(parameter.requires_grad for parameter in backbone.parameters())
+
+
+def test_with_head_shares_the_vit_and_leaves_the_first_backbone_alone(backbone, images):
+    before = backbone.logits(images)
+    other = backbone.with_head(ConceptHead(torch.ones(2, backbone.embed_dim)))
+    assert other.vit is backbone.vit
+    assert torch.equal(backbone.logits(images), before)
+    assert_agree(other.logits(images), backbone.features(images).sum(-1, keepdim=True).expand(-1, 2))
+    assert (backbone.num_classes, other.num_classes) == (7, 2)
+
+
+def test_properties_are_those_of_the_vit(backbone):
+    assert (backbone.patch_size, backbone.num_prefix_tokens, backbone.embed_dim) == (8, 5, 48)
+    assert backbone.image_size == IMAGE_SIZE
+    assert backbone.grid(torch.zeros(1, 3, *IMAGE_SIZE)) == (4, 6)
+
+
+def test_bf16_changes_logits_a_little_and_explained_outputs_not_at_all(vit, images):
+    exact, rounded = Backbone(copy.deepcopy(vit)), Backbone(copy.deepcopy(vit), precision="bf16")
+    assert rounded.logits(images).dtype == torch.float32
+    assert not torch.equal(rounded.logits(images), exact.logits(images))
+    assert_agree(rounded.logits(images), exact.logits(images), 0.1)
+    assert torch.equal(rounded(images), exact(images))
+
+
+@pytest.mark.parametrize("pooling", ["avg", "map", "max"])
+def test_a_vit_that_is_not_pooled_by_its_class_token_is_refused(pooling):
+    with pytest.raises(UserError, match="class token"):
+        Backbone(random_vit(global_pool=pooling))
+
+
+def test_a_vit_with_query_and_key_norms_is_refused():
+    with pytest.raises(UserError, match="block 0"):
+        Backbone(random_vit(qk_norm=True))
+
+
+def test_a_vit_with_gated_attention_is_refused():
+    vit = random_vit()
+    vit.blocks[1].attn.gate = nn.Linear(48, 48)
+    with pytest.raises(UserError, match="block 1"):
+        Backbone(vit)
+
+
+def test_another_kind_of_model_is_refused():
+    with pytest.raises(UserError, match="Linear"):
+        Backbone(nn.Linear(2, 2))
+
+
+def test_an_unknown_precision_is_refused_with_the_known_ones():
+    with pytest.raises(UserError, match="fp32, tf32, bf16"):
+        Backbone(random_vit(), precision="fp8")
+
+
+@pytest.mark.parametrize(
+    ("shape", "reason"),
+    [
+        ((3, 32, 48), "expected"),
+        ((2, 1, 32, 48), "expected"),
+        ((2, 3, 32, 50), "not divisible by the patch size 8"),
+        ((2, 3, 48, 32), "built for 32×48"),
+        ((2, 3, 64, 64), "image_size"),
+    ],
+)
+def test_images_of_a_wrong_shape_are_refused(backbone, shape, reason):
+    with pytest.raises(UserError, match=reason):
+        backbone.logits(torch.zeros(shape))
+
+
+def test_a_vit_for_square_images_gives_the_same_logits():
+    vit = VisionTransformer(img_size=64, patch_size=8, embed_dim=48, depth=3, num_heads=3, num_classes=5).eval()
+    images = random_images(2, size=(64, 64))
+    assert_agree(Backbone(vit).logits(images), vit(images), 1e-5)
