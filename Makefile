@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo test test-slow lint format tables figures clean
+.PHONY: help setup lock demo reference test test-slow lint format tables figures clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -27,6 +27,12 @@ lock:  ## pin the newest versions pyproject.toml allows into requirements.lock
 demo: setup  ## ten estimators on both digits datasets: cells, tables and figures in results/
 	$(BIN)/python -m cdam_bench -m experiment=demo $(ARGS)
 	$(MAKE) --no-print-directory tables figures
+
+reference:  ## copy the demo's tables and figures to results/reference/, which is committed
+	for dataset in digits digits_multi; do \
+	    mkdir -p results/reference/$$dataset && \
+	    cp results/tables/$$dataset/digits_vit/* results/figures/$$dataset/digits_vit/* results/reference/$$dataset/; \
+	done
 
 test: setup  ## the ordinary test suite
 	$(BIN)/python -m pytest $(ARGS)

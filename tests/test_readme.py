@@ -39,3 +39,15 @@ def test_an_estimator_of_ones_own_is_one_class_and_one_yaml(tmp_path, monkeypatc
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README))
 def test_every_linked_file_is_there(link):
     assert (Path(__file__).parents[1] / link).exists()
+
+
+def test_the_demo_table_is_the_committed_one():
+    rows = re.search(r"<!-- table: digits_multi -->\n(.*?)\n\n", README, flags=re.DOTALL)[1].splitlines()[2:]
+    folder = Path(__file__).parents[1] / "results" / "reference" / "digits_multi"
+    tables = [pd.read_csv(folder / f"{name}.csv") for name in ("correctness", "class_discrimination", "localisation")]
+    means = pd.concat(tables).pivot_table(index="estimator", columns="score", values="mean", sort=False)
+    scores = ["A_LIF-MIF", "A_LIF-MIF_patch", "A_box", "delta_A_LIF-MIF_patch", "delta_A_box", "right_box"]
+    assert len(rows) == len(means) == 10
+    for row, estimator in zip(rows, means.index, strict=True):
+        shown = [float(cell.split()[0].replace("−", "-")) for cell in row.strip("|").split("|")[1:]]
+        assert shown == pytest.approx(means.loc[estimator, scores].tolist(), abs=0.51), estimator
