@@ -65,8 +65,18 @@ class Comparison:
 
     def values(self, cell: CellResult, scores: list[str]) -> np.ndarray:
         """Scores of a cell, (images, scores), in the order of `images`; NaN where it has none."""
-        frame = cell.scores.set_index("image").reindex(index=self.images, columns=scores)
-        return frame.to_numpy(dtype=np.float64)
+        frame = cell.scores
+        columns = [
+            frame[score].to_numpy(dtype=np.float64) if score in frame else np.full(len(frame), np.nan)
+            for score in scores
+        ]
+        values = np.full((len(self.images), len(scores)), np.nan)
+        values[[self._places[name] for name in frame["image"]]] = np.stack(columns, 1)
+        return values
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.images)}
 
 
 def common_settings(cell: CellResult) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
 from cdam_bench.datasets import collate
+from cdam_bench.errors import require
 from cdam_bench.reporting.comparisons import Comparison
-from cdam_bench.runner import Job, choose_targets
-from cdam_bench.store import CellResult
+from cdam_bench.runner import Job, cell_identity, choose_targets
+from cdam_bench.store import CellResult, differences
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,13 @@ def explain_again(comparison: Comparison, num_images: int, paths: DictConfig, ru
         paths: data_dir and weights_dir of this machine.
         runtime: device and batch_size; the precision is the cells'.
     Raises:
-        UserError: if the data or the weights are not here.
+        UserError: if the data or the weights are not here, or the weights are others.
     """
     batch, maps = None, {}
     for cell in comparison.cells:
-        job = Job.prepare(settings_of(cell, paths, runtime), cell.key)
+        settings = settings_of(cell, paths, runtime)
+        same_backbone(cell, settings)
+        job = Job.prepare(settings, cell.key)
         if batch is None:
             batch = collate([job.dataset[i] for i in range(min(num_images, len(job.dataset)))], job.seed)
             images = batch.images.to(job.backbone.device)
@@ -94,6 +97,16 @@ def settings_of(cell: CellResult, paths: DictConfig, runtime: DictConfig) -> Dic
             "shards": 1,
             "shard": 0,
         }
+    )
+
+
+def same_backbone(cell: CellResult, settings: DictConfig) -> None:
+    """Raise UserError if the weights found here are not those the cell was run with."""
+    before, now = cell.description["identity"]["backbone"], cell_identity(settings)["backbone"]
+    require(
+        before == now,
+        f"the weights here are not those of the results ({differences(before, now)}): run its cells again, or put the old "
+        "weights back",
     )
 
 

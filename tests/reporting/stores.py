@@ -14,7 +14,7 @@ AXES = {
 SETTINGS = {
     "cdam_bench": "0.1.0",
     "dataset": {"_target_": "cdam_bench.datasets.DigitScenes", "num_images": 8},
-    "backbone": {"architecture": "tiny"},
+    "backbone": {"architecture": "tiny", "checkpoint": None, "head": None},
     "metric": {"fidelity": {"steps": 2}},
     "seed": 0,
     "target_order": "logit",

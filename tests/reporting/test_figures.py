@@ -143,7 +143,7 @@ def test_the_grid_has_every_image_target_and_estimator():
 
 def test_a_grid_that_cannot_be_made_is_told_and_the_curves_are_still_there(tmp_path):
     write_cell(tmp_path, "cdam", SCORES, curves=("box_r",))
-    # the settings of this made-up cell name no estimator that could be built
+    # this made-up cell names no estimator that could be built
     written, problems = write(tmp_path, num_images=2)
     assert [path.name for path in written] == ["box_sensitivity.png", "box_sensitivity.pdf"]
     (problem,) = problems

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from cdam_bench.errors import UserError
 from cdam_bench.reporting.comparisons import read_comparisons
 from cdam_bench.reporting.recompute import explain_again, settings_of
 from cdam_bench.runner import Job
@@ -84,3 +85,10 @@ def test_settings_of_a_cell_build_what_the_run_built(results):
     (comparison,) = read_comparisons(results)
     job = Job.prepare(settings_of(comparison.cells[0], PATHS, RUNTIME), comparison.cells[0].key)
     assert (len(job.dataset), job.target_order, type(job.estimator).__name__) == (2, "logit", "CDAM")
+
+
+def test_maps_of_other_weights_than_the_results_are_not_shown(results):
+    (comparison,) = read_comparisons(results)
+    comparison.cells[0].description["identity"]["backbone"]["checkpoint"]["sha256"] = "0" * 64
+    with pytest.raises(UserError, match="weights here are not those of the results"):
+        explain_again(comparison, 1, PATHS, RUNTIME)

@@ -140,7 +140,7 @@ def test_a_score_that_is_always_undefined_has_no_number(tmp_path):
     [
         ({"metric": {"fidelity": {"steps": 40}}}, "metric.fidelity.steps=40"),
         ({"dataset": {**SETTINGS["dataset"], "seed": 1}}, "dataset.seed=1"),
-        ({"backbone": {"architecture": "large"}}, "backbone.architecture=large"),
+        ({"backbone": {**SETTINGS["backbone"], "architecture": "large"}}, "backbone.architecture=large"),
         ({"seed": 3}, "seed=3"),
         ({"target_order": "annotated"}, "target_order=annotated"),
         ({"precision": "bf16"}, "precision=bf16"),
@@ -178,8 +178,8 @@ def test_class_discrimination_is_shown_only_where_there_are_two_targets(tmp_path
 
 
 def test_scores_of_a_new_metric_get_a_table_of_their_own(tmp_path):
-    write_cell(tmp_path, "cdam", {"A_MIF": ONES, "pointing_game": RAMP, "other_A_MIF": ONES, "wrong_A_MIF": ONES})
-    assert [line["score"] for line in lines(tables_of(tmp_path)["further_scores"])] == ["pointing_game"]
+    write_cell(tmp_path, "cdam", {"A_MIF": ONES, "my_score": RAMP, "other_A_MIF": ONES, "wrong_A_MIF": ONES})
+    assert [line["score"] for line in lines(tables_of(tmp_path)["further_scores"])] == ["my_score"]
 
 
 def test_the_papers_numbers_stand_beside_its_datasets_with_its_backbone_alone(tmp_path):
