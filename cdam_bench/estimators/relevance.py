@@ -1,5 +1,7 @@
 """Relevance Propagation through all blocks, and Partial LRP down to the last attention matrix."""
 
+from copy import deepcopy
+
 import torch
 import torch.nn.functional as F
 from timm.layers import Mlp
@@ -54,11 +56,10 @@ def _through_block(block: Block, x: Tensor, row: Tensor, upstream: Tensor, is_fi
     q, k, v = attn.qkv(normalised).reshape(batch, length, 3, heads, -1).permute(2, 0, 3, 1, 4).unbind(0)  # (B, H, T, d)
     outputs = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, length, -1)
     projected, pull_projection = torch.func.vjp(lambda o: block.ls1(attn.proj(attn.norm(o))), outputs)
-    _, pull_mlp = torch.func.vjp(lambda y: block.ls2(block.mlp(block.norm2(y))), x + projected)
+    _through_mlp(block, x + projected, upstream)
     rows = []
     for target in range(row.shape[1]):
-        gradient = upstream[:, target]
-        gradient = gradient + pull_mlp(gradient)[0]
+        gradient = upstream[:, target]  # at the sum of the skip connection and the attention
         at_heads = pull_projection(gradient)[0].reshape(batch, length, heads, -1).transpose(1, 2)
         relevance = torch.zeros_like(row[:, target])
         at_qkv = None if is_first else torch.empty(batch, length, 3, heads, q.shape[-1], device=x.device, dtype=x.dtype)
@@ -75,15 +76,27 @@ def _through_block(block: Block, x: Tensor, row: Tensor, upstream: Tensor, is_fi
             relevance += (row[:, target, None] @ weighted.relu_())[:, 0] / heads
         rows.append(row[:, target] + relevance)
         if at_qkv is not None:
-            upstream[:, target] = gradient + pull_norm1(at_qkv.flatten(2) @ attn.qkv.weight)[0]
+            gradient += pull_norm1(at_qkv.flatten(2) @ attn.qkv.weight)[0]
     return torch.stack(rows, 1), upstream
+
+
+def _through_mlp(block: Block, x: Tensor, upstream: Tensor, tokens_at_once: int = 256) -> None:
+    """The MLP and its skip connection backwards: upstream (B, K, T, D), changed in place, for their input x (B, T, D).
+
+    Tokens do not meet in the MLP, so its wide hidden layer is only ever held for some of them.
+    """
+    for some, gradients in zip(x.split(tokens_at_once, 1), upstream.split(tokens_at_once, 2), strict=True):
+        _, pull = torch.func.vjp(lambda y: block.ls2(block.mlp(block.norm2(y))), some)
+        for gradient in gradients.unbind(1):
+            gradient += pull(gradient)[0]
 
 
 class PartialLRP(TokenEstimator):
     """LRP of the one-hot target down to the attention matrix of the last block: relu, mean over heads, row [CLS].
 
-    A head that is not one linear layer is replaced by its linearisation at the features. Where two terms of a residual sum
-    nearly cancel, their relevances are large and of opposite sign: rounding is amplified a thousandfold.
+    A head that is not one linear layer is replaced by its linearisation at the features. Computed in double precision: where
+    two terms of a residual sum nearly cancel, their relevances are large and of opposite sign, and single precision leaves
+    errors of up to a percent.
 
     Source: Voita et al. 2019, as implemented with Chefer et al. 2021 ("Transformer Interpretability Beyond Attention").
     """
@@ -93,15 +106,10 @@ class PartialLRP(TokenEstimator):
         require(
             type(mlp) is Mlp, f"Partial LRP has no rule for the {type(mlp).__name__} of the last block: use a plain MLP"
         )
-        # one image at a time: in a batch products round differently, and cancelling sums would show it
-        rows = [self._scores(backbone, *one) for one in zip(images.split(1), targets.split(1), strict=True)]
-        return torch.cat(rows)
-
-    @staticmethod
-    def _scores(backbone: Backbone, images: Tensor, targets: Tensor) -> Tensor:
-        last, residual = backbone.last_block, backbone.tokens(images)
+        exact = deepcopy(backbone).double()
+        last, residual = exact.last_block, exact.tokens(images.double())
         seen = last.attend(last.normalised(residual))
-        relevance = _relevance_at_heads(backbone, seen.outputs, residual[:, 0], targets)  # (B, K, H, d)
+        relevance = _relevance_at_heads(exact, seen.outputs, residual[:, 0], targets)  # (B, K, H, d)
         contributions = safe_divide(relevance, seen.outputs[:, None])
         at_attention = seen.attention[:, None] * last.attention_gradients(seen, contributions) / 2
         return at_attention.relu().mean(2)[..., backbone.num_prefix_tokens :]
