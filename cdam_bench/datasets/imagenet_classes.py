@@ -30,7 +30,7 @@ def synonyms() -> tuple[tuple[str, ...], ...]:
 
 @lru_cache
 def class_names() -> tuple[str, ...]:
-    """First name of every class. Three are shared: crane, maillot and (as a second name) missile."""
+    """First name of every class. Two classes are both called crane, and two maillot."""
     return tuple(names[0] for names in synonyms())
 
 
