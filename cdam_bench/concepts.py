@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cdam_bench.backbones import Backbone, ConceptHead
+from cdam_bench.backbones.heads import SIMILARITIES
 from cdam_bench.datasets import Preprocessing
 from cdam_bench.datasets.imagenet import find_validation_images
 from cdam_bench.datasets.imagenet_classes import real_labels, synonyms, validation_names, wordnet_ids
@@ -204,6 +205,7 @@ class ConceptSource:
             bool(self.sources or self.classes),
             "no concept is given: name a folder of pictures, a .safetensors file of saved concepts, or an imagenet_class",
         )
+        require(similarity in SIMILARITIES, f"similarity={similarity} is unknown: use one of {', '.join(SIMILARITIES)}")
         self.count, self.data_dir, self.similarity = count, data_dir, similarity
         self.save_as, self.sha256 = save_as, sha256
 

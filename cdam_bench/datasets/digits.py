@@ -11,8 +11,6 @@ from functools import lru_cache
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from cdam_bench.datasets.preprocessing import Preprocessing
@@ -29,6 +27,10 @@ NUM_SHAPES = 5  # of clutter
 @lru_cache
 def glyphs(split: str) -> tuple[Tensor, Tensor]:
     """The digits of a split: images (n, 8, 8) in [0, 1] and labels (n,); 70 % train, 30 % test, stratified."""
+    # imported here: two seconds that nothing else needs
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     scans, labels = load_digits(return_X_y=True)
     parts = train_test_split(scans, labels, test_size=0.3, stratify=labels, random_state=0)
     images, labels = (parts[0], parts[2]) if split == "train" else (parts[1], parts[3])

@@ -81,7 +81,7 @@ def explanation_figure(
                 )
         if len(targets) > 1 and explanation.predictions:
             lines = [
-                f"{textwrap.shorten(found.name, 13, placeholder='…')} {100 * found.probability:.0f} %"
+                f"{textwrap.shorten(found.name, 13, placeholder='…')}: {100 * found.probability:.0f} %"
                 for found in explanation.predictions
             ]
             write(MARGIN, TITLE + row_height + HEADING, "\n".join(["predicted:", *lines]), va="top", linespacing=1.35)

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
+from cdam_bench.backbones.heads import SIMILARITIES
 from cdam_bench.concepts import Concepts
 from cdam_bench.datasets import DigitScenes, Preprocessing
 from cdam_bench.datasets.digits import CLASS_NAMES
@@ -18,8 +19,6 @@ from cdam_bench.estimators import CDAM, Estimator
 from cdam_bench.runner import build_backbone
 from cdam_bench.statistics import Interval, mean_intervals
 from cdam_bench.store import write_atomically
-
-SIMILARITIES = ("dot", "cosine", "neg_l2")
 
 
 def points_at(maps: Tensor, boxes: Tensor) -> Tensor:
