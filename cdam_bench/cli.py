@@ -85,8 +85,11 @@ def _one_line(error: BaseException) -> str:
     """What is wrong, and what to do, in one line."""
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        return _unknown_choice(error.missing_cfg_file, error.options)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        # of a list of choices, Hydra does not tell the options
+        group = config_dir() / Path(error.missing_cfg_file).parent
+        if options := error.options or sorted(path.stem for path in group.glob("*.yaml")):
+            return _unknown_choice(error.missing_cfg_file, options)
     if isinstance(error, InstantiationException) and error.__cause__ is not None:
         where = re.search(r"full_key: (\S+)", str(error))
         reason = _one_line(error.__cause__)

@@ -156,7 +156,9 @@ def class_index(name: str | int) -> int:
 
 
 def class_pictures(name: str | int, count: int, data_dir: str | Path) -> list[PictureFile]:
-    """The first `count` ILSVRC-2012 validation images, by file name, that show an ImageNet class and nothing else (ReaL labels).
+    """ILSVRC-2012 validation images that show an ImageNet class by their ReaL labels, in order of file name.
+
+    Those that show nothing else come first; of many classes there are fewer than the paper's 30.
 
     Args:
         name: index, name or WordNet id of the class.
@@ -167,11 +169,15 @@ def class_pictures(name: str | int, count: int, data_dir: str | Path) -> list[Pi
     """
     require(count >= MIN_EXAMPLES, f"concept.count={count}: a mean latent needs at least {MIN_EXAMPLES} pictures")
     index = class_index(name)
-    alone = [file for file, labels in zip(validation_names(), real_labels(), strict=True) if labels == [index]]
+    showing = [
+        (labels != [index], file)
+        for file, labels in zip(validation_names(), real_labels(), strict=True)
+        if index in labels
+    ]
     require(
-        len(alone) >= count, f"only {len(alone)} validation images show {name} alone: set concept.count={len(alone)}"
+        len(showing) >= count, f"only {len(showing)} validation images show {name}: set concept.count={len(showing)}"
     )
-    return find_validation_images(data_dir, alone[:count])
+    return find_validation_images(data_dir, [file for _, file in sorted(showing)[:count]])
 
 
 class ConceptSource:

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from cdam_bench.datasets import collate
 from cdam_bench.errors import require
 from cdam_bench.reporting.comparisons import Comparison
-from cdam_bench.runner import Job, cell_identity, choose_targets
+from cdam_bench.runner import Job, cell_identity, choose_targets, concept_targets, output_names
 from cdam_bench.store import CellResult, differences
 
 
@@ -58,8 +58,10 @@ def explain_again(comparison: Comparison, num_images: int, paths: DictConfig, ru
             images = batch.images.to(job.backbone.device)
             with torch.inference_mode():
                 logits = job.backbone.logits(images).float().cpu()
+            batch = concept_targets(batch, job.dataset.class_names, job.backbone.head)
             targets, boxes = choose_targets(batch, logits, job.target_order)
-            pixels, names = _pixels(batch.images, job.dataset.mean, job.dataset.std), job.dataset.class_names
+            pixels = _pixels(batch.images, job.dataset.mean, job.dataset.std)
+            names = output_names(job.dataset.class_names, job.backbone.head)
         maps[cell.key.estimator] = (
             job.estimator.attribute(job.backbone, images, targets.to(images.device), batch.seeds).cpu().numpy()
         )
@@ -82,7 +84,8 @@ def settings_of(cell: CellResult, paths: DictConfig, runtime: DictConfig) -> Dic
     backbone = dict(identity["backbone"])
     for name in ("checkpoint", "head"):
         if isinstance(backbone.get(name), dict):
-            backbone[name] = backbone[name]["file"]
+            # a weights file, or the settings of a concept head
+            backbone[name] = backbone[name].get("file") or {**backbone[name], "data_dir": paths.data_dir}
     dataset = dict(identity["dataset"])
     if "data_dir" in inspect.signature(get_class(dataset["_target_"])).parameters:
         dataset["data_dir"] = paths.data_dir
