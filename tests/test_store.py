@@ -97,6 +97,15 @@ def test_a_cell_is_finished_only_with_all_its_chunks(tmp_path):
     assert result.description["seconds"] == 3.0
 
 
+def test_names_are_read_back_as_text(tmp_path):
+    cell = Cell(tmp_path, KEY).open({"seed": 0}, {"num_images": 2, "chunk_size": 2})
+    cell.chunks.write(0, 2, {**chunk("007", "NA"), "info/target": np.array(["3", "NA"])})
+    cell.finish({})
+    (result,) = read_cells(tmp_path)
+    assert result.scores["image"].tolist() == ["007", "NA"]
+    assert result.scores["target"].tolist() == ["3", "NA"]
+
+
 def test_another_configuration_over_results_is_refused_and_named(tmp_path):
     Cell(tmp_path, KEY).open({"estimator": {"num_steps": 50}}, DETAILS)
     with pytest.raises(UserError, match=r"estimator\.num_steps: 50 → 10.*overwrite=true.*results_dir"):

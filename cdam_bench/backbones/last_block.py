@@ -10,9 +10,7 @@ Nothing of size N × N is needed, and keys and values are never formed: only pro
 Derivation: docs/closed_form.md. Checked against autograd in tests/backbones/test_last_block.py.
 """
 
-from copy import deepcopy
 from dataclasses import dataclass
-from types import SimpleNamespace
 
 import torch
 from timm.layers import Attention
@@ -64,11 +62,11 @@ class LastBlock:
     """Views of a ViT's last block, final norm and head; holds no values of its own.
 
     Args:
-        vit: timm VisionTransformer whose last block is a standard one (its `blocks`, `norm` and `fc_norm` are read).
+        vit: timm VisionTransformer whose last block is a standard one.
         head: module from features (B, D) to outputs (B, C).
     """
 
-    def __init__(self, vit: VisionTransformer | SimpleNamespace, head: nn.Module) -> None:
+    def __init__(self, vit: VisionTransformer, head: nn.Module) -> None:
         self.vit, self.block, self.head = vit, vit.blocks[-1], head
         attention = self.block.attn
         self.num_heads = attention.num_heads
@@ -79,12 +77,6 @@ class LastBlock:
         bias = attention.qkv.bias
         bias = torch.zeros_like(weights[:, 0]) if bias is None else bias
         self.b_q, self.b_k, self.b_v = bias.reshape(3, self.num_heads, -1).unbind(0)  # each (H, d)
-
-    def in_double(self) -> "LastBlock":
-        """The same in double precision, as a copy: for rules that amplify rounding."""
-        parts = (self.block, self.vit.norm, self.vit.fc_norm, self.head)
-        block, norm, fc_norm, head = (deepcopy(part).double() for part in parts)
-        return LastBlock(SimpleNamespace(blocks=[block], norm=norm, fc_norm=fc_norm), head)
 
     def normalised(self, residual: Tensor) -> Tensor:
         """Residual stream → T, the tokens the attention reads; both (B, P + N, D)."""

