@@ -182,8 +182,9 @@ class Job:
         }
 
     def _logits(self, images: Tensor) -> Tensor:
+        """Outputs (B, C) in single precision, so that the targets do not depend on `precision`."""
         with torch.inference_mode():
-            return torch.cat([self.backbone.logits(part) for part in images.split(self.batch_size)])
+            return torch.cat([self.backbone(part) for part in images.split(self.batch_size)])
 
     def _shared_of(
         self, name: str, metric: Metric, subject: Subject, shared: "SharedResults", start: int, stop: int

@@ -8,7 +8,8 @@ import pytest
 
 from tests.runs import cdam_bench
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def example(name: str) -> str:
@@ -22,6 +23,14 @@ def test_the_python_example_runs_and_has_at_most_ten_lines(capsys):
     assert len([line for line in code.splitlines() if line.strip()]) <= 10
     exec(compile(code, "README.md", "exec"), {})
     assert "2, 2, 224, 224" in capsys.readouterr().out
+
+
+def test_the_example_of_one_picture_runs(tmp_path, monkeypatch, capsys):
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example("explain"), "README.md", "exec"), {})
+    assert "dict_keys" in capsys.readouterr().out
+    assert list((tmp_path / "outputs").rglob("*.npz"))
 
 
 def test_an_estimator_of_ones_own_is_one_class_and_one_yaml(tmp_path, monkeypatch):
@@ -38,12 +47,12 @@ def test_an_estimator_of_ones_own_is_one_class_and_one_yaml(tmp_path, monkeypatc
 
 @pytest.mark.parametrize("link", re.findall(r"\]\(([^)#:]+)\)", README))
 def test_every_linked_file_is_there(link):
-    assert (Path(__file__).parents[1] / link).exists()
+    assert (ROOT / link).exists()
 
 
 def test_the_demo_table_is_the_committed_one():
     rows = re.search(r"<!-- table: digits_multi -->\n(.*?)\n\n", README, flags=re.DOTALL)[1].splitlines()[2:]
-    folder = Path(__file__).parents[1] / "results" / "reference" / "digits_multi"
+    folder = ROOT / "results" / "reference" / "digits_multi"
     tables = [pd.read_csv(folder / f"{name}.csv") for name in ("correctness", "class_discrimination", "localisation")]
     means = pd.concat(tables).pivot_table(index="estimator", columns="score", values="mean", sort=False)
     scores = ["A_LIF-MIF", "A_LIF-MIF_patch", "A_box", "delta_A_LIF-MIF_patch", "delta_A_box", "right_box"]

@@ -184,7 +184,9 @@ def test_a_sweep_killed_with_sigkill_resumes_to_the_same_files(tmp_path, wait):
     """Killed in its first or second cell, `wait` seconds after the first chunk is there."""
     sweep = [sys.executable, "-m", "cdam_bench", "-m", "estimator=smooth_cdam,integrated_gradients", *SMALL]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    process = subprocess.Popen([*sweep, f"results_dir={killed}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    same_threads = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}  # sums round alike
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen([*sweep, f"results_dir={killed}"], env=same_threads, **quiet)
     while not list(killed.glob("cells/*/*/*/chunks/*.npz")):
         assert process.poll() is None, "ended before its first chunk"
         time.sleep(0.02)

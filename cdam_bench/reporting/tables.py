@@ -101,8 +101,8 @@ LAYOUTS = (
             Column("pointing_game", "pointing game", "share of the images", 1),
             Column("positive_share", "positive importance in the box", "share", 1),
         ),
-        "Right object: the map's sum is larger in its class's box than in the other class's; a map that is blind to the class is right "
-        "for exactly one of the two classes. Pointing game: the largest value lies in the box.",
+        "Right object: the map's sum is larger in its class's box than in the other class's; a map that is blind to the class is "
+        "right for exactly one of the two classes. Pointing game: the largest value lies in the box.",
     ),
 )
 MEASURED_ELSEWHERE = re.compile(r"image|(target\d*|other)(_logit)?|(other|wrong|delta|target\d+)_.*")
