@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from cdam_bench.backbones import Backbone, ConceptHead, load_backbone
+from cdam_bench.backbones.backbone import checked_device, chosen_precision
 from cdam_bench.backbones.checkpoints import find_weights
 from cdam_bench.concepts import warn_about_examples
 from cdam_bench.datasets import Batch, Dataset, collate
@@ -91,7 +92,7 @@ def cell_identity(config: DictConfig) -> Plain:
         "metric": {name: settings for name, settings in resolved["metric"].items() if settings is not None},
         "seed": resolved["seed"],
         "target_order": resolved["target_order"],
-        "precision": resolved["runtime"]["precision"],
+        "precision": chosen_precision(config.runtime.precision, checked_device(config.runtime.device)),
     }
 
 

@@ -24,6 +24,7 @@ from torchvision.transforms import Compose, Normalize, RandomHorizontalFlip, Ran
 from tqdm import tqdm
 
 from cdam_bench.backbones import Backbone, load_backbone
+from cdam_bench.backbones.backbone import chosen_precision
 from cdam_bench.datasets.multi_object import shuffled
 from cdam_bench.datasets.pictures import PictureFile, is_picture, read_picture, some
 from cdam_bench.datasets.preprocessing import Preprocessing
@@ -270,7 +271,7 @@ def train_linear_probe(config: DictConfig) -> None:
         len(classes),
         processes,
         config.learning_rate,
-        config.runtime.precision,
+        chosen_precision(config.runtime.precision, processes.device),
         Path(config.work_dir),
     )
     held_out = _validation_features(probe, LabelledPictures(validation, preprocessing), config)

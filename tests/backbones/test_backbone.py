@@ -8,6 +8,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from cdam_bench.backbones import Backbone, ConceptHead
+from cdam_bench.backbones.backbone import chosen_precision
 from cdam_bench.errors import UserError
 from tests.agreement import assert_agree
 from tests.conftest import IMAGE_SIZE, random_images, random_vit
@@ -115,3 +116,9 @@ def test_a_vit_for_square_images_gives_the_same_logits():
     vit = VisionTransformer(img_size=64, patch_size=8, embed_dim=48, depth=3, num_heads=3, num_classes=5).eval()
     images = random_images(2, size=(64, 64))
     assert_agree(Backbone(vit).logits(images), vit(images), 1e-5)
+
+
+def test_automatic_precision_is_bf16_on_cuda_alone_and_a_named_one_stays():
+    assert chosen_precision("auto", torch.device("cpu")) == "fp32"
+    assert chosen_precision("auto", torch.device("cuda")) == "bf16"
+    assert chosen_precision("tf32", torch.device("cuda")) == "tf32"
