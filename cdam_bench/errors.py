@@ -1,7 +1,9 @@
 """UserError: a mistake the user can mend, told in one line."""
 
 import difflib
+import math
 from collections.abc import Iterable
+from numbers import Real
 
 
 class UserError(Exception):
@@ -28,14 +30,17 @@ def require(condition: bool, message: str) -> None:
 
 def require_count(key: str, value: object) -> int:
     """`value` as a number of things, or UserError: it must be a positive whole number."""
-    whole = isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+    whole = _is_number(value) and math.isfinite(value) and value == int(value)
     require(whole and value > 0, f"{key}={value}: must be a positive whole number")
     return int(value)
 
 
 def require_number(key: str, value: object, low: float = 0.0, high: float = float("inf")) -> float:
     """`value` as a number in [low, high], or UserError."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
     allowed = "must not be negative" if (low, high) == (0, float("inf")) else f"must be between {low:g} and {high:g}"
-    require(number and low <= value <= high, f"{key}={value}: {allowed}")
+    require(_is_number(value) and low <= value <= high, f"{key}={value}: {allowed}")
     return float(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
