@@ -94,8 +94,8 @@ class PartialLRP(TokenEstimator):
     """LRP of the one-hot target down to the attention matrix of the last block: relu, mean over heads, row [CLS].
 
     A head that is not one linear layer is replaced by its linearisation at the features. Where two terms of a residual sum nearly
-    cancel, the rules give large relevances of opposite sign and amplify rounding a thousandfold: of 300 random
-    images in single precision the median is off by 1.5e-5, the worst by 3 %. Double precision (`backbone.double()`) is exact to 1e-6.
+    cancel, the rules give large relevances of opposite sign and amplify rounding a thousandfold: of 300 random images
+    in single precision the median is off by 1.5e-5, the worst by 3 %. Double precision (`backbone.double()`) is exact to 1e-6.
 
     Source: Voita et al. 2019, as implemented with Chefer et al. 2021 ("Transformer Interpretability Beyond Attention").
     """
