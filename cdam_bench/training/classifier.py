@@ -13,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from cdam_bench.errors import require
+from cdam_bench.training.muon import Muon
 
 LOG_FIELDS = ("step", "loss", "learning_rate", "seconds", "cpu_seconds")  # cpu_seconds: of all cores together
 
@@ -29,7 +30,9 @@ def train_classifier(
     log_every: int = 50,
     save_every: int = 500,
 ) -> nn.Module:
-    """AdamW with warm-up and cosine decay on soft targets; returns the exponential moving average of the model.
+    """Muon and AdamW with warm-up and cosine decay on soft targets; returns the exponential moving average of the model.
+
+    Muon moves the matrices inside a ViT's blocks, AdamW everything else.
 
     Args:
         model: maps images (B, 3, H, W) to logits (B, C); trained in place.
@@ -45,14 +48,15 @@ def train_classifier(
     require(steps > 0, f"steps={steps}: must be positive")
     work_dir.mkdir(parents=True, exist_ok=True)
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ema_decay), use_buffers=True)
-    optimiser = torch.optim.AdamW(_decayed_groups(model, weight_decay), lr=learning_rate, betas=(0.9, 0.98))
+    optimisers = _optimisers(model, learning_rate, weight_decay)
     state_path, log_path = work_dir / "state.pt", work_dir / "log.csv"
     first, seconds, cpu_seconds = 0, 0.0, 0.0
     if state_path.exists():
         state = torch.load(state_path, map_location="cpu", weights_only=True)
         model.load_state_dict(state["model"])
         averaged.load_state_dict(state["averaged"])
-        optimiser.load_state_dict(state["optimiser"])
+        for optimiser, stored in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(stored)
         first, seconds, cpu_seconds = state["step"], state["seconds"], state["cpu_seconds"]
     _keep_rows_before(log_path, first)
 
@@ -62,14 +66,15 @@ def train_classifier(
     with tqdm(total=steps, initial=first, desc="training", unit="step", smoothing=0.05) as bar:
         for step in range(first, steps):
             rate = learning_rate * _schedule(step, steps, warmup_steps)
-            for group in optimiser.param_groups:
+            for group in (group for optimiser in optimisers for group in optimiser.param_groups):
                 group["lr"] = rate
             images, targets = batch_at(step)
             loss = F.cross_entropy(model(images), targets)
-            optimiser.zero_grad(set_to_none=True)
+            model.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
+            for optimiser in optimisers:
+                optimiser.step()
             averaged.update_parameters(model)
             running = loss.item() if step == first else 0.98 * running + 0.02 * loss.item()
             bar.update()
@@ -82,7 +87,7 @@ def train_classifier(
                 state = {
                     "model": model.state_dict(),
                     "averaged": averaged.state_dict(),
-                    "optimiser": optimiser.state_dict(),
+                    "optimisers": [optimiser.state_dict() for optimiser in optimisers],
                     "step": done,
                     "seconds": time.perf_counter() - start,
                     "cpu_seconds": time.process_time() - cpu_start,
@@ -100,13 +105,18 @@ def _schedule(step: int, steps: int, warmup_steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def _decayed_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Weight decay for matrices alone, not for biases, norms, tokens and position embeddings."""
+def _optimisers(model: nn.Module, learning_rate: float, weight_decay: float) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the blocks; AdamW for the rest, without decay of biases, norms, tokens and positions."""
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    matrices = [p for name, p in named if p.ndim >= 2 and not name.endswith(("pos_embed", "cls_token"))]
-    chosen = {id(p) for p in matrices}
+    hidden = [p for name, p in named if p.ndim == 2 and name.startswith("blocks.")]
+    decayed = [p for name, p in named if p.ndim >= 2 and not name.startswith(("blocks.", "pos_embed", "cls_token"))]
+    chosen = {id(p) for p in (*hidden, *decayed)}
     others = [p for _, p in named if id(p) not in chosen]
-    return [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimisers: list[torch.optim.Optimizer] = [torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98))]
+    if hidden:
+        optimisers.append(Muon(hidden, lr=learning_rate, weight_decay=weight_decay))
+    return optimisers
 
 
 def _keep_rows_before(path: Path, step: int) -> None:
