@@ -97,11 +97,12 @@ class Concepts:
         Raises:
             UserError: for a concept with fewer than 2 images.
         """
+        last_latent = backbone.with_head(nn.Identity())  # whatever its class head reads besides
         vectors, examples = [], []
         for name, batch in images.items():
             check_count(name, len(batch))
             with torch.inference_mode():
-                latents = torch.cat([backbone.features(part).float().cpu() for part in batch.split(BATCH_SIZE)])
+                latents = torch.cat([last_latent.features(part).float().cpu() for part in batch.split(BATCH_SIZE)])
             vectors.append(latents.mean(0))
             examples.append(tuple(map(digest_of, batch)))
         return cls(tuple(images), torch.stack(vectors).clone(), tuple(examples), vit_digest(backbone))

@@ -1,4 +1,4 @@
-"""Train the linear head of a frozen backbone: `python scripts/train_linear_probe.py backbone=dino_vits16`."""
+"""Train the linear head of a frozen backbone: `python scripts/train_linear_probe.py backbone=dino_vitb16`."""
 
 from cdam_bench.cli import run
 from cdam_bench.training.linear_probe import train_linear_probe

@@ -8,8 +8,8 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from cdam_bench.backbones import Backbone
-from tests.reference.model import textbook_model
+from cdam_bench.backbones import Backbone, LinearHead
+from tests.reference.model import LastBlocksViT, textbook_model
 
 # not square, so that rows and columns cannot be mixed up unnoticed
 IMAGE_SIZE = (32, 48)
@@ -28,10 +28,12 @@ VARIANTS = {
     "fcnorm": {"fc_norm": True},
     "prenorm-nofinalnorm": {"pre_norm": True, "final_norm": False},
     "scalenorms": {"reg_tokens": 4, "scale_attn_norm": True, "scale_mlp_norm": True},
+    "headof4blocks": {"blocks_read": 4, "depth": 5},
+    "headof2blocks": {"blocks_read": 2, "reg_tokens": 4},
 }
 
 
-def random_vit(seed=0, **options):
+def random_vit(seed=0, blocks_read=1, **options):
     """A small ViT with random weights of a size that makes its attention uneven and every bias and scale count."""
     settings = {
         "img_size": IMAGE_SIZE,
@@ -41,7 +43,9 @@ def random_vit(seed=0, **options):
         "num_heads": 3,
         "num_classes": NUM_CLASSES,
     }
-    vit = VisionTransformer(**(settings | options))
+    vit = (VisionTransformer if blocks_read == 1 else LastBlocksViT)(**(settings | options))
+    if blocks_read > 1:
+        vit.head = LinearHead(blocks_read * vit.embed_dim, NUM_CLASSES, blocks_read=blocks_read)
     generator = torch.Generator().manual_seed(seed)
 
     def normal(parameter, std, mean=0.0):

@@ -1,6 +1,7 @@
 """Backbone: a frozen timm ViT with its head."""
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from pathlib import Path
@@ -12,6 +13,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from cdam_bench.backbones.checkpoints import find_weights, load_head, load_weights
+from cdam_bench.backbones.heads import blocks_read
 from cdam_bench.backbones.last_block import LastBlock, check_blocks
 from cdam_bench.errors import UserError, nearest_names, require
 
@@ -25,7 +27,8 @@ class Backbone(nn.Module):
 
     Args:
         vit: timm VisionTransformer pooled by class token; it is put in eval mode and frozen.
-        head: module from features (B, D) to outputs (B, C); None: the ViT's own.
+        head: module from features (B, D) to outputs (B, C); None: the ViT's own. One with an attribute `blocks_read` = n gets
+            the [CLS] latents of the last n blocks, (B, n·D).
         precision: of `logits`: "fp32", "tf32" (CUDA matrix products in TF32) or "bf16" (autocast). Explanations are always
             computed from single-precision tokens.
     Raises:
@@ -44,6 +47,10 @@ class Backbone(nn.Module):
         check_blocks(vit)
         self.vit = vit.eval().requires_grad_(False)
         self.head = (vit.head if head is None else head).eval().requires_grad_(False)
+        require(
+            blocks_read(self.head) <= len(vit.blocks),
+            f"the head reads the last {blocks_read(self.head)} blocks, but the ViT has {len(vit.blocks)}",
+        )
         self.precision = precision
 
     @property
@@ -71,7 +78,7 @@ class Backbone(nn.Module):
     def num_classes(self) -> int:
         """Outputs of the head."""
         with torch.no_grad():
-            return self.head(self.vit.cls_token.new_zeros(1, self.embed_dim)).shape[-1]
+            return self.head(self.vit.cls_token.new_zeros(1, blocks_read(self.head) * self.embed_dim)).shape[-1]
 
     @property
     def last_block(self) -> LastBlock:
@@ -110,10 +117,29 @@ class Backbone(nn.Module):
 
     def tokens(self, images: Tensor) -> Tensor:
         """Residual stream (B, P + N, D) that enters the last block."""
-        x = self._embed(images)
+        return self.tokens_and_cls(images)[0]
+
+    def tokens_and_cls(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """What the last block and the head need.
+
+        Returns:
+            The residual stream (B, P + N, D) that enters the last block, and [CLS] as it entered the last S blocks (B, S, D):
+            S = 1, or n − 1 for a head that reads n > 2 blocks.
+        """
+        x, stream = self._embed(images), deque(maxlen=self._stream_length)
+        stream.append(x[:, 0])
         for block in self.vit.blocks[:-1]:
             x = block(x)
-        return x
+            stream.append(x[:, 0])
+        return x, torch.stack(tuple(stream), 1)
+
+    @property
+    def _stream_length(self) -> int:
+        return max(1, blocks_read(self.head) - 1)
+
+    def cls_stream(self, block_inputs: Sequence[Tensor]) -> Tensor:
+        """The second part of `tokens_and_cls`, from `block_inputs`."""
+        return torch.stack([x[:, 0] for x in block_inputs[-self._stream_length :]], 1)
 
     def block_inputs(self, images: Tensor) -> list[Tensor]:
         """Residual stream (B, P + N, D) that enters each block, first to last."""
@@ -123,8 +149,8 @@ class Backbone(nn.Module):
         return inputs
 
     def features(self, images: Tensor) -> Tensor:
-        """[CLS] latent after the final norm (B, D): what the head reads."""
-        return self.last_block.features(self.tokens(images))
+        """What the head reads: [CLS] latent after the final norm (B, D), or those of the last n blocks (B, n·D)."""
+        return self.last_block.features(*self.tokens_and_cls(images))
 
     def forward(self, images: Tensor) -> Tensor:
         """Outputs of the head (B, C) in single precision, whatever `precision` says; differentiable."""

@@ -13,9 +13,11 @@ from safetensors.torch import load_file
 from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
+from cdam_bench.backbones.heads import LinearHead
 from cdam_bench.errors import UserError, require
 
 PACKAGED = Path(__file__).parents[1] / "weights"
+DINO_BLOCKS = 4  # blocks whose [CLS] DINO's official classifiers for ViT-S read (eval_linear.py --n_last_blocks 4)
 PROBE_SUFFIX = "_linear.safetensors"  # of the heads that scripts/train_linear_probe.py makes
 MAX_KEYS_SHOWN = 8
 
@@ -252,9 +254,11 @@ def load_head(path: str | Path, embed_dim: int, num_classes: int | None) -> nn.M
     """The linear head in a file: alone (`weight`, `bias`), DINO's (`module.linear.*`), in a Lightning checkpoint
     (`linear.*`), or the classifier of a whole model.
 
+    One of 4·D features reads the [CLS] latents of the last four blocks, as DINO's official ones for ViT-S do.
+
     Args:
         path: .safetensors or torch file.
-        embed_dim: features the head must read.
+        embed_dim: D, width of the backbone.
         num_classes: classes it must have; None: any.
     Raises:
         UserError: if there is none, it reads another width, or it has another number of classes.
@@ -268,20 +272,21 @@ def load_head(path: str | Path, embed_dim: int, num_classes: int | None) -> nn.M
         f"head {path}: {prefix}weight has shape {tuple(weights['weight'].shape)}, not (classes, features)",
     )
     classes, width = weights["weight"].shape
-    several = width > embed_dim and width % embed_dim == 0
+    blocks = {embed_dim: 1, DINO_BLOCKS * embed_dim: DINO_BLOCKS}.get(width)
+    with_mean = width in (2 * embed_dim, (DINO_BLOCKS + 1) * embed_dim)
     why = (
-        "; it was made for several tokens or blocks side by side, as DINO's and DINOv2's official ones are, and the maps "
-        "need a head that reads the last [CLS] alone: train one with scripts/train_linear_probe.py"
+        "; the rest is the mean patch token, as in DINO's official heads for ViT-B and in DINOv2's, and the maps "
+        "need a head that reads [CLS] alone: train one with scripts/train_linear_probe.py"
     )
     require(
-        width == embed_dim,
-        f"head {path} reads {width} features, but the backbone has {embed_dim}{why if several else ''}",
+        blocks is not None,
+        f"head {path} reads {width} features, but the backbone has {embed_dim}{why if with_mean else ''}",
     )
     require(
         num_classes is None or classes == num_classes,
         f"head {path} has {classes} classes, but backbone.num_classes={num_classes}: set backbone.num_classes={classes}",
     )
-    head = nn.Linear(width, classes, bias="bias" in weights)
+    head = LinearHead(width, classes, bias="bias" in weights, blocks_read=blocks)
     head.load_state_dict(weights)
     return head
 

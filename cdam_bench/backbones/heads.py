@@ -11,8 +11,24 @@ from cdam_bench.errors import UserError, require
 SIMILARITIES = ("dot", "cosine", "neg_l2")
 
 
+def blocks_read(head: nn.Module) -> int:
+    """How many blocks' [CLS] latents a head reads, side by side: its attribute `blocks_read`, or the last block's alone."""
+    return getattr(head, "blocks_read", 1)
+
+
 class LinearHead(nn.Linear):
-    """The linear classifier on [CLS]: outputs are class logits."""
+    """The linear classifier on [CLS]: outputs are class logits.
+
+    Args:
+        in_features: D for a head that reads the last [CLS] latent; n·D for one that reads those of the last n blocks.
+        out_features: classes.
+        bias: whether it has one.
+        blocks_read: n. DINO's official classifiers for ViT-S read 4.
+    """
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, blocks_read: int = 1) -> None:
+        super().__init__(in_features, out_features, bias)
+        self.blocks_read = blocks_read
 
 
 class ConceptHead(nn.Module):
@@ -58,12 +74,14 @@ class ConceptHead(nn.Module):
 
 
 class JoinedHeads(nn.Module):
-    """Several heads that read the same features: the outputs of the first, then those of the second, and so on."""
+    """Several heads side by side: the outputs of the first, then those of the second, and so on."""
 
     def __init__(self, *heads: nn.Module) -> None:
         super().__init__()
         self.heads = nn.ModuleList(heads)
+        self.blocks_read = max(map(blocks_read, heads))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, D) → (B, all outputs)."""
-        return torch.cat([head(features) for head in self.heads], -1)
+        """(B, n·D), n the most blocks that one of them reads → (B, all outputs)."""
+        width = features.shape[-1] // self.blocks_read
+        return torch.cat([head(features[..., -width * blocks_read(head) :]) for head in self.heads], -1)

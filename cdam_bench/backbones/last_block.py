@@ -17,6 +17,7 @@ from timm.layers import Attention
 from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
+from cdam_bench.backbones.heads import blocks_read
 from cdam_bench.errors import require
 
 
@@ -63,11 +64,12 @@ class LastBlock:
 
     Args:
         vit: timm VisionTransformer whose last block is a standard one.
-        head: module from features (B, D) to outputs (B, C).
+        head: module from features (B, n·D) to outputs (B, C); n as `blocks_read` says.
     """
 
     def __init__(self, vit: VisionTransformer, head: nn.Module) -> None:
         self.vit, self.block, self.head = vit, vit.blocks[-1], head
+        self.blocks_read = blocks_read(head)
         attention = self.block.attn
         self.num_heads = attention.num_heads
         self.scale = attention.scale
@@ -102,23 +104,34 @@ class LastBlock:
         """w = W_vᵀg: gradients at the heads' outputs (B, K, H, d) → (B, K, H, D)."""
         return torch.einsum("bkhd,hdD->bkhD", gradients, self.w_v)
 
-    def readout(self, outputs: Tensor, cls_residual: Tensor) -> Tensor:
-        """Heads' outputs (B, H, d) and the [CLS] residual (B, D) → features (B, D)."""
+    def readout(self, outputs: Tensor, cls_stream: Tensor) -> Tensor:
+        """What the head reads.
+
+        Args:
+            outputs: of the attention heads (B, H, d).
+            cls_stream: [CLS] in the residual stream as it entered the last S blocks (B, S, D), the last block's at the end.
+        Returns:
+            [CLS] latent after the final norm (B, D). For a head that reads n > 1 blocks, the latents after each of the last n,
+            first to last, side by side (B, n·D).
+        """
         attn, block, vit = self.block.attn, self.block, self.vit
-        x = cls_residual + block.ls1(attn.proj(attn.norm(outputs.flatten(1))))
+        x = cls_stream[:, -1] + block.ls1(attn.proj(attn.norm(outputs.flatten(1))))
         x = x + block.ls2(block.mlp(block.norm2(x)))
-        return vit.fc_norm(vit.norm(x))
+        if self.blocks_read > 1:
+            earlier = cls_stream[:, 1 - self.blocks_read :]  # what enters a block left the one before
+            x = torch.cat([earlier, x[:, None]], 1)
+        return vit.fc_norm(vit.norm(x)).flatten(1)
 
-    def features(self, residual: Tensor) -> Tensor:
-        """Residual stream (B, P + N, D) → [CLS] latent after the final norm (B, D)."""
-        return self.readout(self.attend(self.normalised(residual)).outputs, residual[:, 0])
+    def features(self, residual: Tensor, cls_stream: Tensor) -> Tensor:
+        """Residual stream (B, P + N, D) that enters the block → what the head reads; `cls_stream` as in `readout`."""
+        return self.readout(self.attend(self.normalised(residual)).outputs, cls_stream)
 
-    def output_gradients(self, outputs: Tensor, cls_residual: Tensor, targets: Tensor) -> Tensor:
-        """g = ∂f_c/∂(heads' outputs) for K targets: (B, H, d), (B, D), (B, K) → (B, K, H, d)."""
+    def output_gradients(self, outputs: Tensor, cls_stream: Tensor, targets: Tensor) -> Tensor:
+        """g = ∂f_c/∂(heads' outputs) for K targets: (B, H, d), (B, S, D), (B, K) → (B, K, H, d)."""
         count = targets.shape[1]
         with torch.enable_grad():
             leaf = outputs.detach().repeat_interleave(count, 0).requires_grad_()
-            logits = self.head(self.readout(leaf, cls_residual.detach().repeat_interleave(count, 0)))
+            logits = self.head(self.readout(leaf, cls_stream.detach().repeat_interleave(count, 0)))
             chosen = logits.gather(1, targets.reshape(-1, 1)).sum()
             (gradients,) = torch.autograd.grad(chosen, leaf)
         return gradients.reshape(len(targets), count, *outputs.shape[1:])
@@ -166,19 +179,25 @@ class LastBlock:
         gradient[:, :, 0] += torch.einsum("bkhd,hdD->bkD", self.query_gradients(seen, gradients), self.w_q)
         return gradient
 
-    def residual_gradients(self, residual: Tensor, seen: ClsAttention, gradients: Tensor, targets: Tensor) -> Tensor:
-        """∂f/∂(residual stream that enters the block), the skip connection of [CLS] included: (B, K, P + N, D)."""
+    def residual_gradients(self, residual: Tensor, seen: ClsAttention, gradients: Tensor) -> Tensor:
+        """∂f/∂(residual stream that enters the block) through its attention alone: (B, K, P + N, D).
+
+        [CLS] also goes around the attention: `stream_gradients`.
+        """
         _, pull_norm = torch.func.vjp(self.normalised, residual)
         result = self.token_gradients(seen, gradients)
-        for k in range(targets.shape[1]):
+        for k in range(result.shape[1]):
             result[:, k] = pull_norm(result[:, k].contiguous())[0]
+        return result
+
+    def stream_gradients(self, outputs: Tensor, cls_stream: Tensor, targets: Tensor) -> Tensor:
+        """∂f/∂(cls_stream) with the heads' outputs held fixed: (B, H, d), (B, S, D), (B, K) → (B, K, S, D)."""
         count = targets.shape[1]
         with torch.enable_grad():
-            leaf = residual[:, 0].detach().repeat_interleave(count, 0).requires_grad_()
-            logits = self.head(self.readout(seen.outputs.repeat_interleave(count, 0), leaf))
-            (skipped,) = torch.autograd.grad(logits.gather(1, targets.reshape(-1, 1)).sum(), leaf)
-        result[:, :, 0] += skipped.reshape(*targets.shape, -1)
-        return result
+            leaf = cls_stream.detach().repeat_interleave(count, 0).requires_grad_()
+            logits = self.head(self.readout(outputs.repeat_interleave(count, 0), leaf))
+            (gradients,) = torch.autograd.grad(logits.gather(1, targets.reshape(-1, 1)).sum(), leaf)
+        return gradients.reshape(*targets.shape, *cls_stream.shape[1:])
 
     def mean_token_gradient(self, seen: ClsAttention, gradients: Tensor, first: int) -> Tensor:
         """Mean of ∂f/∂T_i over the tokens i ≥ first > 0: (B, K, D)."""

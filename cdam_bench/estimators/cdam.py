@@ -18,9 +18,9 @@ class CDAM(TokenEstimator):
     """S_i = Σ_j T_ij · ∂f_c/∂T_ij at the norm1 output of the last block; signed."""
 
     def scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
-        last, residual = backbone.last_block, backbone.tokens(images)
+        last, (residual, cls_stream) = backbone.last_block, backbone.tokens_and_cls(images)
         seen = last.attend(last.normalised(residual))
-        gradients = last.output_gradients(seen.outputs, residual[:, 0], targets)
+        gradients = last.output_gradients(seen.outputs, cls_stream, targets)
         return last.gradient_products(seen, gradients)[..., backbone.num_prefix_tokens :]
 
 
@@ -42,25 +42,23 @@ class SmoothCDAM(TokenEstimator):
         self.multiply = multiply
 
     def scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
-        last, residual = backbone.last_block, backbone.tokens(images)
+        last, (residual, cls_stream) = backbone.last_block, backbone.tokens_and_cls(images)
         tokens = last.normalised(residual)
         # one image at a time: its noise must not depend on its neighbours, and n noisy copies are a full batch
         rows = [
-            self._scores_of_one(last, tokens[b], residual[b, 0], targets[b], int(seeds[b])) for b in range(len(images))
+            self._scores_of_one(last, tokens[b], cls_stream[b], targets[b], int(seeds[b])) for b in range(len(images))
         ]
         return torch.stack(rows)[..., backbone.num_prefix_tokens :]
 
-    def _scores_of_one(
-        self, last: LastBlock, tokens: Tensor, cls_residual: Tensor, targets: Tensor, seed: int
-    ) -> Tensor:
-        """T (P + N, D), [CLS] residual (D,), targets (K,) → (K, P + N)."""
+    def _scores_of_one(self, last: LastBlock, tokens: Tensor, cls_stream: Tensor, targets: Tensor, seed: int) -> Tensor:
+        """T (P + N, D), [CLS] stream (S, D), targets (K,) → (K, P + N)."""
         count = self.num_samples
         generator = torch.Generator(tokens.device).manual_seed(seed)
         sigma = self.noise_level * (tokens.max() - tokens.min())
         noisy = torch.randn((count, *tokens.shape), generator=generator, device=tokens.device)
         noisy = noisy.mul_(sigma).add_(tokens)
         seen = last.attend(noisy)
-        gradients = last.output_gradients(seen.outputs, cls_residual.expand(count, -1), targets.expand(count, -1))
+        gradients = last.output_gradients(seen.outputs, cls_stream.expand(count, -1, -1), targets.expand(count, -1))
         values = None if self.multiply == "noisy" else tokens.expand_as(noisy)
         return last.gradient_products(seen, gradients, values).mean(0)
 
@@ -78,24 +76,26 @@ class IntegratedCDAM(TokenEstimator):
         self.num_steps = require_count("estimator.num_steps", num_steps)
 
     def scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
-        last, residual = backbone.last_block, backbone.tokens(images)
-        return self._all_scores(last, residual, targets)[..., backbone.num_prefix_tokens :]
+        last, (residual, cls_stream) = backbone.last_block, backbone.tokens_and_cls(images)
+        return self._all_scores(last, residual, cls_stream, targets)[..., backbone.num_prefix_tokens :]
 
     def all_token_scores(self, backbone: Backbone, images: Tensor, targets: Tensor) -> Tensor:
         """Scores (B, K, P + N) of all tokens, prefix tokens first: they sum to f_c(T) − f_c(0). Targets are (B, K)."""
         images, targets, _ = checked_inputs(backbone, images, targets, None)
         with torch.no_grad():
-            residual = backbone.tokens(images)
-            return self._all_scores(backbone.last_block, residual, targets, with_query=True)
+            residual, cls_stream = backbone.tokens_and_cls(images)
+            return self._all_scores(backbone.last_block, residual, cls_stream, targets, with_query=True)
 
-    def _all_scores(self, last: LastBlock, residual: Tensor, targets: Tensor, with_query: bool = False) -> Tensor:
+    def _all_scores(
+        self, last: LastBlock, residual: Tensor, cls_stream: Tensor, targets: Tensor, with_query: bool = False
+    ) -> Tensor:
         """(B, K, P + N). Token 0 lacks what flows through its query unless `with_query`."""
         tokens = last.normalised(residual)
         nodes, weights = np.polynomial.legendre.leggauss(self.num_steps)
         alphas = torch.from_numpy((nodes + 1) / 2).to(tokens)
         weights = torch.from_numpy(weights / 2).to(tokens)
         rows = [
-            self._scores_of_one(last, tokens[b], residual[b, 0], targets[b], alphas, weights, with_query)
+            self._scores_of_one(last, tokens[b], cls_stream[b], targets[b], alphas, weights, with_query)
             for b in range(len(tokens))
         ]
         return torch.stack(rows)
@@ -104,13 +104,13 @@ class IntegratedCDAM(TokenEstimator):
     def _scores_of_one(
         last: LastBlock,
         tokens: Tensor,
-        cls_residual: Tensor,
+        cls_stream: Tensor,
         targets: Tensor,
         alphas: Tensor,
         weights: Tensor,
         with_query: bool,
     ) -> Tensor:
-        """T (P + N, D), [CLS] residual (D,), targets (K,), quadrature (n,) → (K, P + N).
+        """T (P + N, D), [CLS] stream (S, D), targets (K,), quadrature (n,) → (K, P + N).
 
         Every point of the path is α·T, so its products with any vectors are α times those of T, which is read once per
         product and never copied.
@@ -123,7 +123,7 @@ class IntegratedCDAM(TokenEstimator):
         attention = (scale * scores).softmax(-1)
         pooled = (attention.flatten(0, 1) @ tokens).reshape(directions.shape)
         outputs = last.head_outputs(scale * pooled)
-        gradients = last.output_gradients(outputs, cls_residual.expand(count, -1), targets.expand(count, -1))
+        gradients = last.output_gradients(outputs, cls_stream.expand(count, -1, -1), targets.expand(count, -1))
         value_directions = last.value_directions(gradients)  # (n, K, H, D)
         projected = _products(value_directions, tokens)  # w(α)·T, (n, K, H, P + N)
         attention, scores = attention[:, None], scores[:, None]

@@ -14,9 +14,9 @@ class GradCAM(TokenEstimator):
     """
 
     def scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
-        last, residual = backbone.last_block, backbone.tokens(images)
+        last, (residual, cls_stream) = backbone.last_block, backbone.tokens_and_cls(images)
         seen = last.attend(last.normalised(residual))
-        gradients = last.output_gradients(seen.outputs, residual[:, 0], targets)
+        gradients = last.output_gradients(seen.outputs, cls_stream, targets)
         first = backbone.num_prefix_tokens
         weights = last.mean_token_gradient(seen, gradients, first)  # (B, K, D)
         return (weights @ seen.tokens[:, first:].transpose(1, 2)).relu()

@@ -25,13 +25,19 @@ class RelevancePropagation(TokenEstimator):
 
     def scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
         inputs = backbone.block_inputs(images)
+        cls_stream = backbone.cls_stream(inputs)
         last, residual = backbone.last_block, inputs.pop()
         seen = last.attend(last.normalised(residual))
-        gradients = last.output_gradients(seen.outputs, residual[:, 0], targets)
+        gradients = last.output_gradients(seen.outputs, cls_stream, targets)
         row = (seen.attention[:, None] * last.attention_gradients(seen, gradients)).relu().mean(2)  # (B, K, P + N)
         row[..., 0] += 1
-        upstream = last.residual_gradients(residual, seen, gradients, targets)  # (B, K, P + N, D)
+        upstream = last.residual_gradients(residual, seen, gradients)  # (B, K, P + N, D)
+        around = list(
+            last.stream_gradients(seen.outputs, cls_stream, targets).unbind(2)
+        )  # what skips the last attention
         for index in reversed(range(len(inputs))):
+            if around:
+                upstream[:, :, 0] += around.pop()
             row, upstream = _through_block(backbone.vit.blocks[index], inputs.pop(), row, upstream, is_first=index == 0)
         return row[..., backbone.num_prefix_tokens :]
 
@@ -112,25 +118,26 @@ class PartialLRP(TokenEstimator):
     @staticmethod
     def _scores_of_one(backbone: Backbone, images: Tensor, targets: Tensor) -> Tensor:
         """(1, 3, H, W), (1, K) → (1, K, N)."""
-        last, residual = backbone.last_block, backbone.tokens(images)
+        last, (residual, cls_stream) = backbone.last_block, backbone.tokens_and_cls(images)
         seen = last.attend(last.normalised(residual))
-        relevance = _relevance_at_heads(last, seen.outputs, residual[:, 0], targets)  # (B, K, H, d)
+        relevance = _relevance_at_heads(last, seen.outputs, cls_stream, targets)  # (B, K, H, d)
         contributions = safe_divide(relevance, seen.outputs[:, None])
         at_attention = seen.attention[:, None] * last.attention_gradients(seen, contributions) / 2
         return at_attention.relu().mean(2)[..., backbone.num_prefix_tokens :]
 
 
-def _relevance_at_heads(last: LastBlock, outputs: Tensor, cls_residual: Tensor, targets: Tensor) -> Tensor:
+def _relevance_at_heads(last: LastBlock, outputs: Tensor, cls_stream: Tensor, targets: Tensor) -> Tensor:
     """Relevance of the heads' outputs (B, H, d) for targets (B, K): (B, K, H, d). Only the [CLS] token carries any."""
-    block = last.block
+    block, cls_residual = last.block, cls_stream[:, -1]
     flat = block.attn.norm(outputs.flatten(1))  # (B, D)
     attended = block.ls1(block.attn.proj(flat))
     middle = cls_residual + attended
     normed = block.norm2(middle)
     hidden = block.mlp.norm(block.mlp.act(block.mlp.fc1(normed)))
     updated = block.ls2(block.mlp.fc2(hidden))
-    features = last.vit.fc_norm(last.vit.norm(middle + updated))
-    relevance = _head_relevance(last.head, features, targets)  # (B, K, D); norms pass it on unchanged
+    features = last.readout(outputs, cls_stream)
+    relevance = _head_relevance(last.head, features, targets)  # (B, K, n·D); norms pass it on unchanged
+    relevance = relevance[..., -middle.shape[-1] :]  # the rest belongs to [CLS] before this block
     to_middle, to_mlp = _split_sum(middle[:, None], updated[:, None], relevance)
     to_mlp = linear_relevance(block.mlp.fc2.weight, hidden[:, None], to_mlp)
     to_mlp = linear_relevance(block.mlp.fc1.weight, normed[:, None], to_mlp)
@@ -142,12 +149,12 @@ def _relevance_at_heads(last: LastBlock, outputs: Tensor, cls_residual: Tensor, 
 
 
 def _head_relevance(head: torch.nn.Module, features: Tensor, targets: Tensor) -> Tensor:
-    """One-hot relevance 1 of each target at the head's output → relevance of the features (B, K, D)."""
+    """One-hot relevance 1 of each target at the head's output → relevance of the features (B, K, n·D)."""
     with torch.enable_grad():
         leaf = features.detach().repeat_interleave(targets.shape[1], 0).requires_grad_()
         chosen = head(leaf).gather(1, targets.reshape(-1, 1)).sum()
         (weights,) = torch.autograd.grad(chosen, leaf)  # of a linear head: its rows
-    weights = weights.reshape(*targets.shape, -1)  # (B, K, D)
+    weights = weights.reshape(*targets.shape, -1)  # (B, K, n·D)
     features = features[:, None]
     parts = [(weights.clamp(min=0), features.clamp(min=0)), (weights.clamp(max=0), features.clamp(max=0))]
     return sum(x * w * safe_divide(torch.ones(()).to(w), (x * w).sum(-1, keepdim=True)) for w, x in parts)

@@ -43,12 +43,10 @@ def head_shares(backbone: Backbone, image: Tensor, target: int) -> HeadShares:
     """Attention and CDAM of every head, for one image (3, H, W) and one output of the head."""
     last, first = backbone.last_block, backbone.num_prefix_tokens
     with torch.no_grad():
-        residual = backbone.tokens(image[None])
+        residual, cls_stream = backbone.tokens_and_cls(image[None])
         tokens = last.normalised(residual)
         seen = last.attend(tokens)
-        gradients = last.output_gradients(
-            seen.outputs, residual[:, 0], torch.tensor([[target]], device=residual.device)
-        )
+        gradients = last.output_gradients(seen.outputs, cls_stream, torch.tensor([[target]], device=residual.device))
         directions = last.value_directions(gradients)[0, 0]  # (H, D)
         projected = directions @ tokens[0].T  # (H, P + N)
         attention = seen.attention[0]
@@ -57,7 +55,7 @@ def head_shares(backbone: Backbone, image: Tensor, target: int) -> HeadShares:
         values = (torch.einsum("td,hed->hte", tokens[0], last.w_v) + last.b_v[:, None]).requires_grad_()
     with torch.enable_grad():
         outputs = (attention[:, None] @ values)[None, :, 0]
-        logit = backbone.head(last.readout(outputs, residual[:, 0]))[0, target]
+        logit = backbone.head(last.readout(outputs, cls_stream))[0, target]
         (by_autograd,) = torch.autograd.grad(logit, values)
     parts = (attention, shares, by_autograd.norm(dim=-1))
     return HeadShares(*(part[:, first:].float().cpu().numpy() for part in parts))

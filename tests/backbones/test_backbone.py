@@ -7,7 +7,7 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from cdam_bench.backbones import Backbone, ConceptHead
+from cdam_bench.backbones import Backbone, ConceptHead, JoinedHeads, LinearHead
 from cdam_bench.backbones.backbone import chosen_precision
 from cdam_bench.errors import UserError
 from tests.agreement import assert_agree
@@ -19,9 +19,24 @@ def test_logits_equal_those_of_the_whole_model(any_backbone, any_textbook, image
 
 
 def test_features_are_what_the_models_own_head_reads(any_backbone, any_textbook, images):
-    model = any_textbook
-    expected = model.forward_head(model.forward_features(images.double()), pre_logits=True)
-    assert_agree(any_backbone.features(images), expected, 1e-5)
+    read = []
+    handle = any_textbook.head.register_forward_pre_hook(lambda _module, inputs: read.append(inputs[0]))
+    any_textbook(images.double())
+    handle.remove()
+    assert_agree(any_backbone.features(images), read[0], 1e-5)
+
+
+def test_a_head_that_reads_more_blocks_than_there_are_is_refused():
+    with pytest.raises(UserError, match="reads the last 4 blocks, but the ViT has 3"):
+        Backbone(random_vit(), LinearHead(4 * 48, 7, blocks_read=4))
+
+
+def test_joined_heads_may_read_different_numbers_of_blocks(images):
+    vit, four = random_vit(depth=5), LinearHead(4 * 48, 7, blocks_read=4)
+    joined = Backbone(vit, JoinedHeads(four, vit.head))
+    assert joined.num_classes == 14
+    separate = torch.cat([Backbone(vit, four).logits(images), Backbone(vit).logits(images)], 1)
+    assert_agree(joined.logits(images), separate, 1e-5)
 
 
 def test_a_vit_of_a_single_block_gives_the_same_logits(images):

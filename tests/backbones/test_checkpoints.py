@@ -219,9 +219,30 @@ def test_head_of_dinos_layout_that_reads_one_block_is_loaded(tmp_path):
     torch.testing.assert_close(load_head(tmp_path / "linear.pth", 32, 10).weight, head.weight)
 
 
-def test_head_that_reads_four_blocks_is_refused_with_the_reason(tmp_path):
-    torch.save({"state_dict": {"module.linear.weight": torch.zeros(10, 4 * 32)}}, tmp_path / "linear.pth")
-    with pytest.raises(UserError, match=r"reads 128 features, but the backbone has 32; .* the last \[CLS\] alone"):
+def test_dinos_official_head_reads_the_cls_tokens_of_the_last_four_blocks(tmp_path):
+    """Against timm's own intermediate layers, which DINO's evaluation concatenates in that order."""
+    depth5 = {**SMALL, "depth": 5}
+    source = randomise(create_vit("vit_tiny_patch16_224", 0, 32, depth5)).eval()
+    head = randomise(nn.Linear(4 * 32, 10))
+    torch.save(source.state_dict(), tmp_path / "dino.pth")
+    content = {"state_dict": {f"module.linear.{key}": value for key, value in head.state_dict().items()}, "epoch": 100}
+    torch.save(content, tmp_path / "linear.pth")
+    backbone = load_backbone(
+        "vit_tiny_patch16_224", tmp_path / "dino.pth", tmp_path / "linear.pth", 10, 32, model_args=depth5
+    )
+    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        layers = source.get_intermediate_layers(images, n=4, norm=True, return_prefix_tokens=True)
+        expected = head(torch.cat([prefix[:, 0] for _, prefix in layers], -1))
+    torch.testing.assert_close(backbone.logits(images), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("parts", [2, 5])
+def test_head_that_reads_the_mean_patch_token_is_refused_with_the_reason(tmp_path, parts):
+    torch.save({"state_dict": {"module.linear.weight": torch.zeros(10, parts * 32)}}, tmp_path / "linear.pth")
+    with pytest.raises(
+        UserError, match=rf"reads {parts * 32} features, but the backbone has 32; the rest is the mean patch token"
+    ):
         load_head(tmp_path / "linear.pth", 32, 10)
 
 

@@ -15,9 +15,9 @@ from tests.reference.model import for_each, norm1_gradients, norm1_tokens, recor
 @pytest.fixture
 def closed_form(any_backbone, images, targets):
     """The last block, what its [CLS] query sees in the images, ∂f/∂(heads' outputs), and the residual stream."""
-    last, residual = any_backbone.last_block, any_backbone.tokens(images)
+    last, (residual, cls_stream) = any_backbone.last_block, any_backbone.tokens_and_cls(images)
     seen = last.attend(last.normalised(residual))
-    return last, seen, last.output_gradients(seen.outputs, residual[:, 0], targets), residual
+    return last, seen, last.output_gradients(seen.outputs, cls_stream, targets), residual
 
 
 def textbook_gradient(model, image, target):
@@ -69,14 +69,18 @@ def test_mean_token_gradient_equals_the_mean_of_autograds(closed_form, any_textb
     assert_agree(last.mean_token_gradient(seen, gradients, first)[..., None], expected[..., None])
 
 
-def test_residual_gradients_equal_autograd_at_the_input_of_the_block(closed_form, any_textbook, images, targets):
+def test_residual_gradients_equal_autograd_at_the_input_of_the_block(
+    closed_form, any_backbone, any_textbook, images, targets
+):
     def expected(model, image, target):
         with recorded(model.blocks[-2]) as outputs:
             logit = model(image[None].double())[0, target]
         return torch.autograd.grad(logit, outputs)[0][0]
 
     last, seen, gradients, residual = closed_form
-    actual = last.residual_gradients(residual, seen, gradients, targets)
+    actual = last.residual_gradients(residual, seen, gradients)
+    cls_stream = any_backbone.tokens_and_cls(images)[1]
+    actual[:, :, 0] += last.stream_gradients(seen.outputs, cls_stream, targets)[:, :, -1]
     assert_agree(actual, for_each(expected, any_textbook, images, targets))
 
 

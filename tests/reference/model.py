@@ -5,7 +5,20 @@ from contextlib import contextmanager
 from copy import deepcopy
 
 import torch
+from timm.models.vision_transformer import VisionTransformer
 from torch import nn
+
+
+class LastBlocksViT(VisionTransformer):
+    """A ViT as DINO's evaluation reads it for ViT-S: the head gets the normalised [CLS] after each of the last blocks."""
+
+    def forward(self, x):
+        x = self.norm_pre(self.patch_drop(self._pos_embed(self.patch_embed(x))))
+        latents = []
+        for block in self.blocks:
+            x = block(x)
+            latents.append(self.fc_norm(self.norm(x))[:, 0])
+        return self.head(torch.cat(latents[-self.head.blocks_read :], -1))
 
 
 def textbook_model(vit, head=None):

@@ -63,6 +63,7 @@ def partial_lrp(model, image, target):
     one_hot = torch.zeros_like(out_of("head"))
     one_hot[target] = 1
     of_cls = linear_rule(model.head.weight, into("head")[None], one_hot[None])[0]  # through fc_norm too
+    of_cls = of_cls[-model.embed_dim :]  # the last block's [CLS], where the head reads several
     relevance = torch.zeros_like(into("norm"))  # (T, D)
     relevance[0] = of_cls  # token selection; then through the final norm
 
