@@ -21,7 +21,7 @@ $(STAMP): requirements.lock pyproject.toml
 	touch $(STAMP)
 
 lock:  ## pin the newest versions pyproject.toml allows into requirements.lock
-	$(BIN)/uv pip compile --upgrade --universal --no-emit-index-url --no-header --extra dev --extra joblib --extra slurm --override requirements.overrides \
+	$(BIN)/uv pip compile --upgrade --universal --no-emit-index-url --no-header --extra dev --extra joblib --extra slurm --extra lidc --override requirements.overrides \
 	    --python-version 3.11 pyproject.toml --output-file requirements.lock
 
 demo: setup  ## ten estimators on both digits datasets: cells, tables and figures in results/

@@ -105,7 +105,8 @@ class Job:
         backbone, dataset, estimator: what explains what.
         metrics: name in the configuration → metric.
         seed: of the run.
-        target_order: "logit" (of two annotated classes the one with the higher logit is the target) or "annotated".
+        target_order: "logit" (of two annotated classes the one with the higher logit is the target) or "annotated"; the
+            latter for a dataset whose `targets_compete` is False, as its outputs are no classes to choose from.
         batch_size: images in one forward pass.
     """
 
@@ -132,13 +133,14 @@ class Job:
         backbone = build_backbone(config)
         preprocessing = instantiate(config.backbone.preprocessing)
         dataset = instantiate(config.dataset, preprocessing=preprocessing)
+        target_order = config.target_order if getattr(dataset, "targets_compete", True) else "annotated"
         for metric in metrics.values():
             metric.check((preprocessing.image_size, preprocessing.image_size))
         batch_size = config.runtime.batch_size
         if batch_size == "auto":
             batch_size = _automatic_batch_size(backbone)
         MicroBatch(batch_size)  # complains about a size that cannot be
-        return cls(key, backbone, dataset, estimator, metrics, config.seed, config.target_order, batch_size)
+        return cls(key, backbone, dataset, estimator, metrics, config.seed, target_order, batch_size)
 
     def axes(self) -> dict[str, Any]:
         """Axes of all curves."""
@@ -160,6 +162,7 @@ class Job:
             targets.to(images.device),
             batch.seeds,
             boxes,
+            None if batch.masks is None else batch.masks.to(images.device),
             batch_size=self.batch_size,
         )
         maps = self._explain(batch, subject)

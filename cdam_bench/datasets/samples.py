@@ -20,12 +20,14 @@ class Sample:
         image: (3, H, W) float32, normalised for the backbone.
         targets: annotated classes whose maps are wanted; empty means "the predicted class".
         boxes: (K, 4) long, [top, left, bottom, right) in pixels, one per target; None if unknown.
+        mask: (H, W) bool: the pixels of the object that all targets are about; None if unknown.
     """
 
     image_id: str
     image: Tensor
     targets: tuple[int, ...] = ()
     boxes: Tensor | None = None
+    mask: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Batch:
         targets: (B, K) long; K = 0 means "the predicted class".
         seeds: (B,) long, one per image, from its name and the run's seed alone.
         boxes: (B, K, 4) long, or None.
+        masks: (B, H, W) bool, or None.
     """
 
     image_ids: tuple[str, ...]
@@ -45,6 +48,7 @@ class Batch:
     targets: Tensor
     seeds: Tensor
     boxes: Tensor | None = None
+    masks: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -77,11 +81,13 @@ def collate(samples: Sequence[Sample], seed: int = 0) -> Batch:
     require(len(shapes) == 1, f"images of one dataset differ in size ({sorted(shapes)}): give them one image_size")
     counts = {len(sample.targets) for sample in samples}
     require(len(counts) == 1, f"images of one dataset differ in their number of targets ({sorted(counts)})")
-    with_boxes = all(sample.boxes is not None for sample in samples)
+    boxes = [sample.boxes for sample in samples if sample.boxes is not None]
+    masks = [sample.mask for sample in samples if sample.mask is not None]
     return Batch(
         image_ids=tuple(sample.image_id for sample in samples),
         images=torch.stack([sample.image for sample in samples]),
         targets=torch.tensor([sample.targets for sample in samples], dtype=torch.long).reshape(len(samples), -1),
         seeds=torch.tensor([image_seed(sample.image_id, seed) for sample in samples], dtype=torch.long),
-        boxes=torch.stack([sample.boxes for sample in samples if sample.boxes is not None]) if with_boxes else None,
+        boxes=torch.stack(boxes) if len(boxes) == len(samples) else None,
+        masks=torch.stack(masks) if len(masks) == len(samples) else None,
     )

@@ -5,6 +5,7 @@ from cdam_bench.metrics.box_sensitivity import BoxSensitivity, box_responses, bo
 from cdam_bench.metrics.compactness import Compactness, compactness
 from cdam_bench.metrics.fidelity import Fidelity
 from cdam_bench.metrics.localisation import Localisation
+from cdam_bench.metrics.mask_localisation import MaskLocalisation
 from cdam_bench.metrics.perturbation import area, perturbation_curves
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Compactness",
     "Fidelity",
     "Localisation",
+    "MaskLocalisation",
     "Measurement",
     "Metric",
     "Subject",

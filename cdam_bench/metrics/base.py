@@ -18,6 +18,7 @@ class Subject:
         targets: (B, K) long: the target, then the other annotated classes.
         seeds: (B,) long, one per image.
         boxes: (B, K, 4) long: where the targets' objects are, or None.
+        masks: (B, H, W) bool: the pixels of the object that all targets are about, or None.
         shared: what `Metric.prepare` returned for these images.
         batch_size: images in one forward pass.
     """
@@ -27,6 +28,7 @@ class Subject:
     targets: Tensor
     seeds: Tensor
     boxes: Tensor | None = None
+    masks: Tensor | None = None
     shared: dict[str, Tensor] = field(default_factory=dict)
     batch_size: int = 64
 
