@@ -27,12 +27,12 @@ SILENCE = 30.0  # seconds after which a server that says nothing is given up
 
 @dataclass(frozen=True)
 class Photographs:
-    """All photographs of a split, class by class, in each class in the order of the official files.
+    """All photographs of a split, class by class, in each class in the order of their source.
 
     Args:
         images: (N, 3, 32, 32) uint8.
         labels: (N,) long, indices into CLASS_NAMES.
-        names: N names, as airplane/0007: the same whatever form the photographs came in.
+        names: N names, as airplane/0007: class and place in the class.
     """
 
     images: Tensor
