@@ -1,7 +1,9 @@
 """The paper's ImageNet cells end to end: real photographs where they are at hand, a random backbone, every layout."""
 
 import csv
+import runpy
 import tarfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from tests.datasets.photographs import REAL, validation_folder
 from tests.runs import cdam_bench, files_below
 from tests.scripts import run_script
 
+SCRIPTS = Path(__file__).parents[1] / "scripts"
 COUNT = 6  # of tests.runs.SMALL
 VIT = {"patch_size": 32, "embed_dim": 48, "depth": 2, "num_heads": 3}
 RANDOM = (  # DINO ViT-S/8's shape where it matters for the pipeline: 1000 classes, 224², ImageNet's preprocessing
@@ -59,6 +62,18 @@ def test_cell_runs_end_to_end_and_alike_in_every_layout(tmp_path, dataset):
     assert ("other" in rows[0]) == (dataset == "imagenet_multi")
     for layout in ("class folders", "tar"):
         assert [row["image"] for row in tables[layout]] == [row["image"] for row in rows]
+    results = tmp_path / "results flat"
+    make_tables = runpy.run_path(str(SCRIPTS / "make_tables.py"))["make_tables"]
+    assert cdam_bench(results, task=make_tables, config_name="make_tables") == 0
+    with (results / "tables" / dataset / "dino_vits8" / "compactness.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    mean = sum(float(one["compactness"]) for one in rows) / COUNT
+    assert (row["estimator"], row["n"], row["paper"]) == (
+        "cdam",
+        str(COUNT),
+        {"imagenet_multi": "0.88"}.get(dataset, ""),
+    )
+    assert float(row["mean"]) == pytest.approx(mean, abs=1e-6)
 
 
 def test_imagenet_chooses_dino_vits8_unless_told_otherwise(tmp_path, capsys):
