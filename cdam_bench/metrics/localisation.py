@@ -19,16 +19,21 @@ def box_masks(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
 def pointing_game(maps: Tensor, masks: Tensor) -> Tensor:
     """Whether a map's largest value lies in its mask (ties: any of them): (B, H, W), (B, H, W) bool → (B,) 0 or 1.
 
+    NaN for a constant map, which points nowhere.
+
     Source: Zhang et al. 2018, "Top-down Neural Attention by Excitation Backprop".
     """
     largest = maps.amax((1, 2), keepdim=True)
-    return ((maps == largest) & masks).any(2).any(1).float()
+    inside = ((maps == largest) & masks).any(2).any(1).float()
+    return torch.where((maps == largest).all(2).all(1), torch.nan, inside)
 
 
 def positive_share(maps: Tensor, masks: Tensor) -> Tensor:
     """Share of a map's positive importance that lies in its mask: (B,) in [0, 1]; NaN for a map without positive values.
 
-    Source: the grid pointing game of Böhle et al. 2021, "Convolutional Dynamic Alignment Networks".
+    On a mosaic, with the target's cell as mask, this is the grid pointing game.
+
+    Source: Böhle et al. 2021, "Convolutional Dynamic Alignment Networks for Interpretable Classifications".
     """
     positive = maps.double().clamp(min=0)
     return (positive * masks).sum((1, 2)) / positive.sum((1, 2))
@@ -38,7 +43,8 @@ class Localisation(Metric):
     """Where the importance for a target lies; no columns for datasets without boxes.
 
     Columns, per target: pointing_game and positive_share, for the target's box; with two targets right_box, whether the sum of the
-    map is larger in the target's box than in the other's (½ where they are equal).
+    map is larger in the target's box than in the other's (½ where they are equal). And box_area, the share of the image that the
+    target's box covers: what a map without any structure has as positive_share, and a random pixel as pointing_game.
     """
 
     def measure(self, subject: Subject, maps: Tensor) -> Measurement:
@@ -46,7 +52,7 @@ class Localisation(Metric):
             return Measurement({})
         masks = box_masks(subject.boxes.to(maps.device), (maps.shape[-2], maps.shape[-1]))  # (B, K, H, W)
         count = min(maps.shape[1], masks.shape[1])
-        scores = {}
+        scores = {"box_area": masks[:, 0].double().mean((1, 2))}
         for k in range(count):
             prefix, own = direction(k), maps[:, k]
             scores[f"{prefix}pointing_game"] = pointing_game(own, masks[:, k])

@@ -100,9 +100,12 @@ LAYOUTS = (
             Column("other_right_box", "right object, other class", "share of the images", 1),
             Column("pointing_game", "pointing game", "share of the images", 1),
             Column("positive_share", "positive importance in the box", "share", 1),
+            Column("other_positive_share", "positive importance in the box, other class", "share", 1),
+            Column("box_area", "chance (area of the box)", "share of the image"),
         ),
         "Right object: the map's sum is larger in its class's box than in the other class's; a map that is blind to the class is "
-        "right for exactly one of the two classes. Pointing game: the largest value lies in the box.",
+        "right for exactly one of the two classes. Pointing game: the largest value lies in the box. Positive importance in the "
+        "box: on mosaics this is the grid pointing game. A map without structure would have the box's share of the image there.",
     ),
 )
 MEASURED_ELSEWHERE = re.compile(r"image|(target\d*|other)(_logit)?|(other|wrong|delta|target\d+)_.*")

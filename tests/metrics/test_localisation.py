@@ -1,5 +1,6 @@
 """Localisation by hand: maps on a 4 × 4 image with two boxes."""
 
+import pytest
 import torch
 
 from cdam_bench.metrics import Localisation, Subject
@@ -22,6 +23,22 @@ def test_the_pointing_game_asks_for_the_largest_value_not_the_largest_magnitude(
     assert pointing_game(importance, masks[:, 1]).tolist() == [0.0]
 
 
+def test_a_constant_map_points_nowhere():
+    masks = box_masks(BOXES, (4, 4))[:, 0]
+    assert pointing_game(torch.zeros(1, 4, 4), masks).isnan().all()
+    assert pointing_game(torch.full((1, 4, 4), -2.0), masks).isnan().all()
+
+
+def test_the_positive_share_is_the_grid_pointing_game_of_a_mosaic():
+    """Böhle et al. 2021: positive contributions in the cell of the class, over those in all cells of the grid."""
+    importance = torch.randn(5, 6, 6, generator=torch.Generator().manual_seed(0))
+    cells = torch.tensor([[0, 0, 3, 3], [0, 3, 3, 6], [3, 0, 6, 3], [3, 3, 6, 6]])
+    quarters = [importance[:, :3, :3], importance[:, :3, 3:], importance[:, 3:, :3], importance[:, 3:, 3:]]
+    evidence = torch.stack([quarter.relu().sum((1, 2)) for quarter in quarters], 1)
+    shares = [positive_share(importance, box_masks(cell, (6, 6)).expand(5, -1, -1)) for cell in cells]
+    assert torch.stack(shares, 1).numpy() == pytest.approx((evidence / evidence.sum(1, keepdim=True)).numpy(), rel=1e-6)
+
+
 def test_the_positive_share_leaves_counter_evidence_out():
     importance = torch.full((1, 4, 4), -1.0)
     importance[0, 0, 0], importance[0, 3, 3], importance[0, 0, 3] = 3.0, 1.0, 4.0
@@ -41,6 +58,13 @@ def test_the_right_box_has_the_larger_sum_and_a_blind_map_is_right_for_one_of_tw
     scores = measured(importance, BOXES)
     assert scores["right_box"].tolist() == [0.0]
     assert scores["other_right_box"].tolist() == [1.0]
+    assert scores["other_positive_share"].tolist() == [1.0]
+    assert scores["box_area"].tolist() == [4 / 16]
+
+
+def test_an_even_map_has_the_area_of_the_box_as_its_positive_share():
+    scores = measured(torch.ones(1, 2, 4, 4), BOXES)
+    assert scores["positive_share"].tolist() == scores["box_area"].tolist()
 
 
 def test_without_boxes_there_are_no_columns():
