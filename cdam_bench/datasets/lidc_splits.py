@@ -4,7 +4,6 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split
 
 from cdam_bench.errors import UserError, require
 
@@ -31,6 +30,8 @@ def split_nodules(table: pd.DataFrame, split: str = "paper", fold: Fold = 0, see
         UserError: for a split or fold that does not exist, or too few nodules.
     Source: Brocki et al. 2024, LIDC-IDRI (five folds stratified by malignancy; 0.7225 / 0.1275 / 0.15).
     """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, train_test_split  # slow to load
+
     if split not in SPLITS:
         raise UserError(f"split={split} is unknown: use one of {', '.join(SPLITS)}")
     require(
