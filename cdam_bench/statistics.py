@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import pandas as pd
 
 CONFIDENCE = 0.95
 RESAMPLES = 5000
@@ -58,6 +59,61 @@ def mean_intervals(
         tail = (1 - confidence) / 2
         low[columns], high[columns] = np.quantile(resampled, [tail, 1 - tail], axis=0) + means[columns]
     return [Interval(*map(float, row[:3]), int(row[3])) for row in zip(means, low, high, counts, strict=True)]
+
+
+def rank_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Spearman's correlation of every row of `first` with the same row of `second`.
+
+    Args:
+        first, second: (rows, methods); ties share their mean rank.
+    Returns:
+        (rows,) in [−1, 1]; NaN where a row is constant or holds a NaN.
+    Source: Spearman 1904.
+    """
+    ranks = [pd.DataFrame(np.asarray(values, dtype=np.float64)).rank(axis=1).to_numpy() for values in (first, second)]
+    first_ranks, second_ranks = (values - values.mean(1, keepdims=True) for values in ranks)
+    scale = np.linalg.norm(first_ranks, axis=1) * np.linalg.norm(second_ranks, axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.where(scale > 0, (first_ranks * second_ranks).sum(1) / scale, np.nan)
+
+
+def agreement_of_means(
+    first: np.ndarray,
+    second: np.ndarray,
+    confidence: float = CONFIDENCE,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> Interval:
+    """Do two scores order the methods alike? Spearman's correlation of the methods' means, over methods.
+
+    The interval resamples images, the same ones for both scores and all methods, and ranks the methods anew each time: it says how
+    much the order depends on the images, not on which methods are compared. Where means are close, their order is chance, which
+    pulls resampled correlations towards zero.
+
+    Args:
+        first, second: (images, methods), two scores of the same images; NaN are left out of a method's mean.
+        confidence, resamples, seed: as in `mean_intervals`.
+    Returns:
+        The correlation with its percentile-bootstrap interval; NaN for fewer than three methods. `count` is the number of methods.
+    """
+    first, second = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    methods = first.shape[1]
+    if methods < 3:
+        return Interval(np.nan, np.nan, np.nan, methods)
+    both = np.concatenate([first, second], axis=1)
+    known = np.isfinite(both)
+    sums = _blockwise(_bootstrap_weights, np.where(known, both, 0), resamples, seed)
+    with np.errstate(invalid="ignore"):
+        means = sums / _blockwise(_bootstrap_weights, known.astype(np.float64), resamples, seed)
+        observed = np.where(known, both, 0).sum(0) / known.sum(0)
+    (correlation,) = rank_correlations(observed[None, :methods], observed[None, methods:])
+    resampled = rank_correlations(means[:, :methods], means[:, methods:])
+    resampled = resampled[np.isfinite(resampled)]
+    if len(first) < 2 or not len(resampled):
+        return Interval(float(correlation), np.nan, np.nan, methods)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail])
+    return Interval(float(correlation), float(low), float(high), methods)
 
 
 def paired_p_values(differences: np.ndarray, resamples: int = RESAMPLES, seed: int = SEED) -> np.ndarray:

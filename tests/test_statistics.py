@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from cdam_bench.statistics import holm, mean_intervals, paired_p_values
+from cdam_bench.statistics import agreement_of_means, holm, mean_intervals, paired_p_values, rank_correlations
 
 
 @pytest.fixture
@@ -100,3 +100,52 @@ def test_holm_worked_by_hand():
     # sorted 0.01, 0.02, 0.03, 0.04 × 4, 3, 2, 1 = 0.04, 0.06, 0.06, 0.04 → never falling: 0.04, 0.06, 0.06, 0.06
     assert holm(np.array([0.03, 0.01, 0.04, 0.02])) == pytest.approx([0.06, 0.04, 0.06, 0.06])
     assert holm(np.array([0.5, 0.9])) == pytest.approx([1, 1])
+
+
+def test_rank_correlations_are_scipys_with_and_without_ties():
+    rng = np.random.default_rng(4)
+    for first, second in (rng.normal(size=(2, 30, 10)), rng.integers(3, size=(2, 30, 10))):
+        expected = [stats.spearmanr(a, b).statistic for a, b in zip(first, second, strict=True)]
+        assert rank_correlations(first, second) == pytest.approx(expected)
+
+
+def test_rank_correlation_of_a_constant_row_or_one_with_nan_is_undefined():
+    rising = np.array([[1.0, 2, 3], [1, 2, 3], [1, 2, 3]])
+    other = np.array([[5.0, 5, 5], [1, np.nan, 2], [9, 8, 7]])
+    assert rank_correlations(rising, other) == pytest.approx([np.nan, np.nan, -1], nan_ok=True)
+
+
+def test_agreement_of_means_and_its_interval_are_scipys():
+    rng = np.random.default_rng(5)
+    quality = np.linspace(0, 1.5, 6)
+    first, second = (quality + rng.normal(size=(40, 6)) for _ in range(2))
+    found = agreement_of_means(first, second, resamples=20000)
+
+    def spearman_of_means(*columns, axis=-1):
+        means = np.stack([column.mean(axis) for column in columns], -1)
+        return np.apply_along_axis(lambda row: stats.spearmanr(row[:6], row[6:]).statistic, -1, means)
+
+    expected = stats.bootstrap(
+        (*first.T, *second.T),
+        spearman_of_means,
+        paired=True,
+        vectorized=True,
+        n_resamples=2000,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    assert found.mean == pytest.approx(stats.spearmanr(first.mean(0), second.mean(0)).statistic)
+    assert found.low == pytest.approx(expected.low, abs=0.1)  # of six methods, correlations come in steps of 0.06
+    assert found.high == pytest.approx(expected.high, abs=0.06)
+    assert found.count == 6
+
+
+def test_agreement_leaves_missing_images_out_of_a_methods_mean():
+    first = np.array([[1.0, 2, 3], [1, 2, 3], [np.nan, 2, 3]])
+    second = np.array([[3.0, 2, 1], [3, 2, np.nan], [np.nan, 2, 1]])
+    found = agreement_of_means(first, second)
+    assert (found.mean, found.low, found.high) == pytest.approx((-1, -1, -1))
+
+
+def test_agreement_of_two_methods_says_nothing():
+    assert np.isnan(agreement_of_means(np.ones((5, 2)), np.ones((5, 2))).mean)

@@ -1,0 +1,212 @@
+"""What the tables of means do not tell: differences on the same images, and whether two scores order the methods alike."""
+
+import csv
+import io
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from cdam_bench.reporting.comparisons import Comparison, remove_stale
+from cdam_bench.reporting.names import display_name
+from cdam_bench.reporting.tables import LAYOUTS, SIGNIFICANCE, Column, format_interval
+from cdam_bench.statistics import (
+    RESAMPLES,
+    Interval,
+    agreement_of_means,
+    holm,
+    mean_intervals,
+    paired_p_values,
+    rank_correlations,
+)
+from cdam_bench.store import write_atomically
+
+REFERENCE = "cdam"  # the method that the others are subtracted from
+FIDELITY = ("A_LIF-MIF", "A_LIF-MIF_patch", "A_box")
+LOCALISATION = ("positive_share", "pointing_game", "right_box", "mask_positive_share", "mask_pointing_game")
+COLUMNS = {column.score: column for layout in LAYOUTS for column in layout.columns}
+FILES = ("differences", "agreement")
+EXTENSIONS = ("md", "csv")
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of (a method − the reference) over the same images.
+
+    Args:
+        estimator: the method.
+        column: the score.
+        interval: of the mean difference; its count is the number of images where both are known.
+        p_value: of a paired sign-flip test, Holm-corrected over the methods that the reference is compared with in this score.
+    """
+
+    estimator: str
+    column: Column
+    interval: Interval
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Do two scores order the methods alike?
+
+    Args:
+        first, second: the scores.
+        of_means: Spearman's correlation of the methods' means, over methods.
+        per_image: the mean over images of the correlation over methods on one image.
+    """
+
+    first: Column
+    second: Column
+    of_means: Interval
+    per_image: Interval
+
+
+def differences(comparison: Comparison, reference: str = REFERENCE) -> list[Difference]:
+    """Every finished method against the reference, in every score that has a good direction, and in compactness.
+
+    Returns:
+        Method by method, each with all scores; empty if the reference or the others are not finished.
+    """
+    cells = {cell.key.estimator: cell for cell in comparison.complete_cells}
+    others = [name for name in cells if name != reference]
+    if reference not in cells or not others:
+        return []
+    columns = _measured(comparison, [s for s, column in COLUMNS.items() if column.better or s == "compactness"])
+    scores = [column.score for column in columns]
+    values = {name: comparison.values(cell, scores) for name, cell in cells.items()}
+    gaps = np.stack([values[name] - values[reference] for name in others], 1)  # (images, methods, scores)
+    flat = gaps.reshape(len(gaps), -1)
+    intervals = mean_intervals(flat)
+    p_values = paired_p_values(flat).reshape(len(others), len(columns))
+    corrected = np.stack([holm(column) for column in p_values.T], 1)
+    return [
+        Difference(name, column, intervals[i * len(columns) + j], float(corrected[i, j]))
+        for i, name in enumerate(others)
+        for j, column in enumerate(columns)
+    ]
+
+
+def agreements(comparison: Comparison) -> list[Agreement]:
+    """Every score of fidelity with every score of localisation, over the finished methods; empty for fewer than three."""
+    cells = comparison.complete_cells
+    if len(cells) < 3:
+        return []
+    found = []
+    fidelity, localisation = _measured(comparison, FIDELITY), _measured(comparison, LOCALISATION)
+    for first, second in product(fidelity, localisation):
+        values = np.stack([comparison.values(cell, [first.score, second.score]) for cell in cells], 1)
+        own, other = values[..., 0], values[..., 1]  # each (images, methods)
+        (per_image,) = mean_intervals(rank_correlations(own, other)[:, None])
+        found.append(Agreement(first, second, agreement_of_means(own, other), per_image))
+    return found
+
+
+def _measured(comparison: Comparison, scores: tuple[str, ...] | list[str]) -> list[Column]:
+    """Those of the scores that every finished cell has."""
+    have = [set(cell.scores.columns) for cell in comparison.complete_cells]
+    return [COLUMNS.get(score, Column(score, score, "")) for score in scores if all(score in names for names in have)]
+
+
+def differences_page(comparison: Comparison, found: list[Difference]) -> str:
+    """Markdown: methods in rows, scores in columns."""
+    columns = list(dict.fromkeys(difference.column for difference in found))
+    rows: dict[str, list[str]] = {}
+    for difference in found:
+        text = format_interval(difference.interval, difference.column.decimals)
+        text = f"**{text}**" if difference.p_value <= SIGNIFICANCE else text
+        rows.setdefault(display_name(difference.estimator), []).append(text)
+    note = (
+        f"Differences from {display_name(REFERENCE)} on the same images of {comparison.title}: mean of (method − "
+        f"{display_name(REFERENCE)}) [95 % percentile-bootstrap interval over images, {RESAMPLES} resamples]. "
+        "Bold: a paired sign-flip test says it is not zero (5 %, Holm-corrected over the methods, score by score)."
+    )
+    heading = ["Estimator", *(column.heading for column in columns)]
+    return _page(note, heading, [[name, *texts] for name, texts in rows.items()])
+
+
+def agreement_page(comparison: Comparison, found: list[Agreement]) -> str:
+    """Markdown: a row per pair of scores."""
+    note = (
+        f"Do fidelity and localisation order the {found[0].of_means.count} methods alike, on {comparison.title}? Spearman's rank "
+        "correlation over methods, of their means (interval: images resampled, 95 %), and on each image alone (mean over images, "
+        "95 % bootstrap interval; images where a score is undefined or equal for all methods are left out)."
+    )
+    heading = ["Fidelity", "Localisation", "of the means", "per image", "images"]
+    rows = [
+        [
+            *(agreement.first.label, agreement.second.label),
+            *(format_interval(interval, 2) for interval in (agreement.of_means, agreement.per_image)),
+            str(agreement.per_image.count),
+        ]
+        for agreement in found
+    ]
+    return _page(note, heading, rows)
+
+
+def _page(note: str, heading: list[str], rows: list[list[str]]) -> str:
+    lines = [heading, ["---"] * len(heading), *rows]
+    return f"{note}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def differences_csv(found: list[Difference]) -> str:
+    """For machines: a line per method and score."""
+    heading = ("estimator", "reference", "score", "difference", "low", "high", "n", "p_holm")
+    return _csv(heading, [[d.estimator, REFERENCE, d.column.score, d.interval, _digits(d.p_value)] for d in found])
+
+
+def agreement_csv(found: list[Agreement]) -> str:
+    """For machines: two lines per pair of scores."""
+    heading = ("first", "second", "over", "spearman", "low", "high", "n")
+    rows = [
+        [a.first.score, a.second.score, over, interval]
+        for a in found
+        for over, interval in (("means", a.of_means), ("image", a.per_image))
+    ]
+    return _csv(heading, rows)
+
+
+def _csv(heading: tuple[str, ...], rows: list[list[str | Interval]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(heading)
+    for row in rows:
+        writer.writerow([part for field in row for part in _fields(field)])
+    return buffer.getvalue()
+
+
+def _fields(field: str | Interval) -> list[str]:
+    if isinstance(field, Interval):
+        return [*map(_digits, (field.mean, field.low, field.high)), str(field.count)]
+    return [field]
+
+
+def _digits(value: float) -> str:
+    return f"{value:.7g}"  # more would differ between machines by rounding
+
+
+def write_paired(comparisons: list[Comparison], output_dir: Path) -> list[Path]:
+    """Write <dataset>/<backbone>/{differences,agreement}.{md,csv} where there is enough to compare.
+
+    Args:
+        comparisons: from `read_comparisons`.
+        output_dir: created if need be; pages of these comparisons that no longer hold are removed.
+    Returns:
+        The files written.
+    """
+    written = []
+    for comparison in comparisons:
+        gaps, pairs = differences(comparison), agreements(comparison)
+        texts = {}
+        if gaps:
+            texts["differences"] = (differences_page(comparison, gaps), differences_csv(gaps))
+        if pairs:
+            texts["agreement"] = (agreement_page(comparison, pairs), agreement_csv(pairs))
+        for name, contents in texts.items():
+            for extension, content in zip(EXTENSIONS, contents, strict=True):
+                path = output_dir / comparison.file_name(name, extension)
+                write_atomically(path, content.encode())
+                written.append(path)
+    remove_stale(output_dir, written, FILES, EXTENSIONS)
+    return written
