@@ -2,16 +2,19 @@
 
 import hashlib
 import platform
+import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
@@ -26,7 +29,8 @@ from cdam_bench.errors import UserError, require, require_count
 from cdam_bench.estimators import Estimator
 from cdam_bench.metrics import Metric, Subject
 from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE, MicroBatch, find_batch_size
-from cdam_bench.store import CURVE, IMAGE, INFO, SCORE, SECONDS, Arrays, Cell, CellKey, ChunkFolder, fingerprint
+from cdam_bench.progress import Heartbeat, KeptError, job_name
+from cdam_bench.store import CURVE, IMAGE, INFO, SCORE, SECONDS, Arrays, Cell, CellKey, ChunkFolder, Span, fingerprint
 
 TARGET_ORDERS = ("logit", "annotated")
 LIBRARIES = ("cdam-bench", "torch", "timm", "torchvision", "captum", "numpy")
@@ -36,25 +40,43 @@ Plain = dict[str, Any]
 def run_cell(config: DictConfig) -> None:
     """Run the cell that `config` describes, or what is left of it; a finished one is left alone.
 
+    What makes it fail is kept beside the cell: always in a sweep, where no one looks on; in a run of its own once the cell was
+    begun, so that a slip on the command line leaves the store as it is.
+
     Args:
         config: composed from conf/config.yaml.
     Raises:
         UserError: for settings that cannot be, before anything is written.
     """
     key = CellKey(**config.names)
-    identity = cell_identity(config)
     cell = Cell(Path(config.results_dir), key)
+    kept_error = KeptError(cell.path, config.shard, config.shards)
+    try:
+        complete = _work_on(cell, config)
+    except Exception as error:
+        if cell.is_open or HydraConfig.get().mode == RunMode.MULTIRUN:
+            kept_error.keep(error)
+        raise
+    kept_error.forget(whole_cell=complete)
+
+
+def _work_on(cell: Cell, config: DictConfig) -> bool:
+    """Run what is missing of this job's share; says whether the cell is complete then."""
+    key = cell.key
+    identity = cell_identity(config)
     if cell.is_complete and not config.overwrite:
         cell.open(identity, {})  # complains if it is of another configuration
         print(f"{key}: done before, {cell.num_images} images")
-        return
+        return True
     job = Job.prepare(config, key)
     details = {
         "num_images": len(job.dataset),
         "chunk_size": config.chunk_size,
         "device": _device_name(job.backbone.device),
+        "job": job_name(),
         "versions": _versions(),
         "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+        "axes": job.axes(),
     }
     require(
         not config.overwrite or config.shards == 1,
@@ -64,13 +86,45 @@ def run_cell(config: DictConfig) -> None:
     cell.open(identity, details, config.overwrite)
     shared = SharedResults(Path(config.results_dir), key, identity)
     spans = cell.ranges(config.shards, config.shard)
-    missing = [span for span in spans if cell.chunks.read(*span) is None]
-    done = sum(stop - start for start, stop in spans) - sum(stop - start for start, stop in missing)
-    with tqdm(total=sum(stop - start for start, stop in spans), initial=done, desc=str(key), unit="image") as bar:
-        for start, stop in missing:
+    missing = cell.chunks.absent(spans)
+    total, left = _num_images(spans), _num_images(missing)
+    with (
+        Heartbeat(cell.path, config.shard, config.shards, total) as heartbeat,
+        tqdm(total=total, initial=total - left, desc=str(key), unit="image") as bar,
+    ):
+
+        def compute(start: int, stop: int) -> None:
             cell.chunks.write(start, stop, job.measure(start, stop, shared))
+
+        heartbeat.beat(total - left)
+        for start, stop in starting_anywhere(missing) if heartbeat.others() else missing:
+            if cell.chunks.absent([(start, stop)]):  # else a twin of this job was faster
+                compute(start, stop)
             bar.update(stop - start)
-    cell.finish(job.axes())
+            heartbeat.beat(int(bar.n))
+        if cell.chunks.absent(cell.ranges()):
+            return False  # other shards are still at work
+        for _ in range(3):
+            damaged = cell.finish()
+            for span in damaged:
+                compute(*span)
+            if not damaged:
+                return True
+    raise UserError(f"chunks in {cell.chunks.path} are damaged again each time they are written: check the disk")
+
+
+def starting_anywhere(spans: list[Span]) -> list[Span]:
+    """The same spans in turn from a random one on.
+
+    Jobs that start together on cells of one dataset and backbone thus compute different parts of what they share, and read the
+    rest; and twins, jobs with the same share, help each other.
+    """
+    start = random.SystemRandom().randrange(len(spans)) if spans else 0
+    return spans[start:] + spans[:start]
+
+
+def _num_images(spans: list[Span]) -> int:
+    return sum(stop - start for start, stop in spans)
 
 
 def cell_identity(config: DictConfig) -> Plain:
@@ -188,7 +242,17 @@ class Job:
     def _logits(self, images: Tensor) -> Tensor:
         """Outputs (B, C) in single precision, so that the targets do not depend on `precision`."""
         with torch.inference_mode():
-            return torch.cat([self.backbone(part) for part in images.split(self.batch_size)])
+            return self._forward_size.in_parts(len(images), lambda part: self.backbone(images[part]))
+
+    @cached_property
+    def _forward_size(self) -> MicroBatch:
+        """Of forward passes; halved when memory runs out, and so for all chunks that follow."""
+        return MicroBatch(self.batch_size)
+
+    @cached_property
+    def _explain_size(self) -> MicroBatch:
+        """Of explanations, which need more memory."""
+        return MicroBatch(self.batch_size)
 
     def _shared_of(
         self, name: str, metric: Metric, subject: Subject, shared: "SharedResults", start: int, stop: int
@@ -203,20 +267,12 @@ class Job:
 
     def _explain(self, batch: Batch, subject: Subject) -> Tensor:
         """Maps (B, K, H, W), in parts that fit into memory; every value is finite."""
-        size, start, parts = MicroBatch(self.batch_size), 0, []
-        while start < len(batch):
-            part = slice(start, start + size.value)
-            try:
-                parts.append(
-                    self.estimator.attribute(
-                        self.backbone, subject.images[part], subject.targets[part], subject.seeds[part]
-                    )
-                )
-            except torch.OutOfMemoryError:
-                size.halve()
-                continue
-            start = part.stop
-        maps = torch.cat(parts)
+
+        def explain(part: slice) -> Tensor:
+            images, targets, seeds = subject.images[part], subject.targets[part], subject.seeds[part]
+            return self.estimator.attribute(self.backbone, images, targets, seeds)
+
+        maps = self._explain_size.in_parts(len(batch), explain)
         finite = maps.isfinite().flatten(1).all(1)
         if not finite.all():
             image = batch.image_ids[int((~finite).nonzero()[0, 0])]

@@ -5,12 +5,14 @@
         chunks/        images done so far, one .npz per chunk
         scores.csv     a row per image; only when complete
         curves.npz     curves per image and their axes; only when complete
+        running/       a heartbeat of every job at work on it, errors/ what made jobs fail (progress.py)
     results/shared/<dataset>/<backbone>/<what>-<fingerprint>/
         chunks of what does not depend on the estimator (plain logits, box responses)
 
 Every file is written under a temporary name, synced and renamed: a reader sees a whole file or none, and renaming is the only
-atomic step relied on. Chunks carry a checksum and the fingerprint of the configuration they belong to; one that is truncated,
-altered or of another configuration counts as missing.
+atomic step relied on; there are no locks. Any number of jobs may work on one cell: whoever writes a file last wins, and all write
+the same. Chunks carry a checksum and the fingerprint of the configuration they belong to; one that is truncated, altered or of
+another configuration counts as missing.
 """
 
 import hashlib
@@ -18,9 +20,11 @@ import io
 import json
 import os
 import shutil
+import time
 import uuid
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -33,23 +37,43 @@ import yaml
 from cdam_bench.errors import UserError
 
 Arrays = dict[str, np.ndarray]
+Span = tuple[int, int]  # images start … stop − 1
 SCORE, CURVE, INFO = "score/", "curve/", "info/"  # name spaces inside a chunk
 IMAGE, SECONDS = INFO + "image", INFO + "seconds"
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Replace `path` by `content`, wholly or not at all."""
+def write_atomically(path: Path, content: bytes, durable: bool = True) -> None:
+    """Replace `path` by `content`, wholly or not at all.
+
+    Args:
+        durable: wait until it is on the disk; False for what can be made again.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+LEFT_BEHIND = 3600.0  # seconds after which a temporary file belongs to no job any more
+
+
+def sweep_temporaries(files: Iterable[Path]) -> int:
+    """Delete those of `files` that a killed job left under a temporary name; says how many."""
+    swept = 0
+    for file in files:
+        with suppress(OSError):  # another job may be sweeping, too
+            if file.name.endswith(".tmp") and time.time() - file.stat().st_mtime > LEFT_BEHIND:
+                file.unlink()
+                swept += 1
+    return swept
 
 
 def fingerprint(identity: Mapping[str, Any]) -> str:
@@ -98,8 +122,13 @@ class ChunkFolder:
         intact = checksum is not None and str(checksum) == _checksum(arrays) and str(identity) == self.identity
         return arrays if intact else None
 
+    def absent(self, spans: Iterable[Span]) -> list[Span]:
+        """Those of `spans` that have no file; what is in the files is not looked at."""
+        there = {path.name for path in self.path.iterdir()} if self.path.is_dir() else set()
+        return [span for span in spans if self.file(*span).name not in there]
 
-def chunk_ranges(num_images: int, chunk_size: int, shards: int = 1, shard: int = 0) -> list[tuple[int, int]]:
+
+def chunk_ranges(num_images: int, chunk_size: int, shards: int = 1, shard: int = 0) -> list[Span]:
     """Ranges [start, stop) of the chunks that one shard takes; chunk i goes to shard i mod shards."""
     starts = range(0, num_images, chunk_size)
     return [(s, min(s + chunk_size, num_images)) for i, s in enumerate(starts) if i % shards == shard]
@@ -131,6 +160,7 @@ class Cell:
     def __init__(self, results_dir: Path, key: CellKey) -> None:
         self.key = key
         self.path = key.folder(results_dir)
+        self._is_open = False
 
     @cached_property
     def description(self) -> dict[str, Any] | None:
@@ -164,18 +194,44 @@ class Cell:
         Raises:
             UserError: if results of another configuration are there.
         """
-        if overwrite:
-            shutil.rmtree(self.path, ignore_errors=True)
-            self.__dict__.pop("description", None)
+        if overwrite and not self._is_begun_by(details.get("job"), identity):
+            self._throw_away()
         found = self.description
         if found is None:
             self._describe({"format": FORMAT, "complete": False, **details, "identity": identity})
-        elif found["identity"] != identity:
+        else:
+            self._require_same(found["identity"], identity)
+            self.__dict__["description"] = {**details, **found}
+        self._is_open = True
+        return self
+
+    def _is_begun_by(self, job: str | None, identity: dict[str, Any]) -> bool:
+        """Whether this very job began it before it was interrupted and started again: then it must not lose its own results."""
+        if job is None or not (self.path / "cell.yaml").is_file():
+            return False
+        with suppress(UserError):
+            return self._opened.get("job") == job and self._opened["identity"] == identity
+        return False
+
+    def _throw_away(self) -> None:
+        """Delete the folder; it is renamed first, so that no one sees half of it."""
+        if self.path.exists():
+            doomed = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.tmp")
+            self.path.rename(doomed)
+            shutil.rmtree(doomed, ignore_errors=True)
+        self.__dict__.pop("description", None)
+
+    def _require_same(self, found: dict[str, Any], identity: dict[str, Any]) -> None:
+        if found != identity:
             raise UserError(
-                f"{self.path} has results of another configuration ({differences(found['identity'], identity)}): "
+                f"{self.path} has results of another configuration ({differences(found, identity)}): "
                 "add overwrite=true to replace them, or choose another results_dir"
             )
-        return self
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was begun here, or found with the configuration asked for."""
+        return self._is_open
 
     def _describe(self, description: dict[str, Any]) -> None:
         text = yaml.safe_dump(description, sort_keys=False, allow_unicode=True)
@@ -206,7 +262,7 @@ class Cell:
     def chunks(self) -> ChunkFolder:
         return ChunkFolder(self.path / "chunks", fingerprint(self._opened["identity"]))
 
-    def ranges(self, shards: int = 1, shard: int = 0) -> list[tuple[int, int]]:
+    def ranges(self, shards: int = 1, shard: int = 0) -> list[Span]:
         return chunk_ranges(self.num_images, self.chunk_size, shards, shard)
 
     def read_chunks(self) -> list[Arrays | None]:
@@ -214,21 +270,35 @@ class Cell:
         chunks = self.chunks
         return [chunks.read(*span) for span in self.ranges()]
 
-    def finish(self, axes: dict[str, Any]) -> bool:
-        """Write scores.csv and curves.npz if every chunk is there; says whether it was."""
+    def finish(self, axes: dict[str, Any] | None = None) -> list[Span]:
+        """Write scores.csv and curves.npz if every chunk is there and intact.
+
+        Jobs may do so at the same time: they write the same.
+
+        Args:
+            axes: of the curves; None: as they were given when the cell was opened.
+        Returns:
+            The spans that are missing or damaged; empty: the cell is complete.
+        Raises:
+            UserError: if a job with another configuration has taken the cell's folder meanwhile.
+        """
+        now = Cell(self.path.parents[3], self.key).description
+        self._require_same({} if now is None else now["identity"], self._opened["identity"])
         parts = self.read_chunks()
-        whole = [part for part in parts if part is not None]
-        if len(whole) < len(parts):
-            return False
-        arrays = concatenate(whole)
+        lacking = [span for span, part in zip(self.ranges(), parts, strict=True) if part is None]
+        if lacking:
+            return lacking
+        arrays = concatenate([part for part in parts if part is not None])
         write_atomically(self.path / "scores.csv", scores_table(arrays).to_csv(index=False).encode())
         curves = {name.removeprefix(CURVE): values for name, values in arrays.items() if name.startswith(CURVE)}
+        axes = self._opened["axes"] if axes is None else axes
         buffer = io.BytesIO()
         np.savez_compressed(buffer, image=arrays[IMAGE], axes=np.array(json.dumps(axes)), **curves)
         write_atomically(self.path / "curves.npz", buffer.getvalue())
-        seconds = round(float(sum(part[SECONDS].sum() for part in whole)), 1)
+        seconds = round(float(arrays[SECONDS].sum()), 1)
         self._describe({**self._opened, "complete": True, "seconds": seconds, "axes": axes})
-        return True
+        sweep_temporaries(path for folder in (self.path, self.chunks.path) for path in folder.iterdir())
+        return []
 
 
 FORMAT = 1
@@ -284,23 +354,28 @@ class CellResult:
         return arrays, axes
 
 
+def cell_keys(results_dir: Path) -> list[CellKey]:
+    """Every cell that was begun, in the order of their names."""
+    files = (results_dir / "cells").glob("[!.]*/[!.]*/[!.]*/cell.yaml")
+    return [CellKey(*file.parent.parts[-3:]) for file in sorted(files)]
+
+
 def read_cells(results_dir: Path) -> list[CellResult]:
     """Every cell of a store that has at least one image done, in the order of their names."""
     results = []
-    for file in sorted((results_dir / "cells").glob("*/*/*/cell.yaml")):
-        key = CellKey(*file.parent.parts[-3:])
+    for key in cell_keys(results_dir):
         cell = Cell(results_dir, key)
         description = cell.description
         if description is None:
             continue
         if cell.is_complete:
-            scores = read_scores(file.parent / "scores.csv")
+            scores = read_scores(cell.path / "scores.csv")
         else:
             parts = [part for part in cell.read_chunks() if part is not None]
             if not parts:
                 continue
             scores = scores_table(concatenate(parts))
-        results.append(CellResult(key, description, scores, cell.num_images, file.parent))
+        results.append(CellResult(key, description, scores, cell.num_images, cell.path))
     return results
 
 

@@ -86,11 +86,11 @@ def test_a_cell_is_finished_only_with_all_its_chunks(tmp_path):
     cell = Cell(tmp_path, KEY).open({"seed": 0}, DETAILS)
     cell.chunks.write(0, 2, chunk("a", "b"))
     cell.chunks.write(4, 5, chunk("e"))
-    assert not cell.finish({})
+    assert cell.finish({}) == [(2, 4)]
     assert not (cell.path / "scores.csv").exists()
     assert list(read_cells(tmp_path)[0].scores["image"]) == ["a", "b", "e"]
     cell.chunks.write(2, 4, chunk("c", "d"))
-    assert cell.finish({})
+    assert cell.finish({}) == []
     (result,) = read_cells(tmp_path)
     assert result.is_complete
     assert list(result.scores["image"]) == list("abcde")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
+from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE, MicroBatch
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Subject:
         boxes: (B, K, 4) long: where the targets' objects are, or None.
         masks: (B, H, W) bool: the pixels of the object that all targets are about, or None.
         shared: what `Metric.prepare` returned for these images.
-        batch_size: images in one forward pass.
+        batch_size: images in one forward pass; a MicroBatch stays halved once memory ran out.
     """
 
     backbone: Backbone
@@ -30,7 +31,7 @@ class Subject:
     boxes: Tensor | None = None
     masks: Tensor | None = None
     shared: dict[str, Tensor] = field(default_factory=dict)
-    batch_size: int = 64
+    batch_size: int | MicroBatch = DEFAULT_BATCH_SIZE
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from cdam_bench.backbones import Backbone
 from cdam_bench.errors import require
 from cdam_bench.metrics.base import Measurement, Metric, Subject, direction
 from cdam_bench.metrics.blur import gaussian_blur
-from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE, PAPER_BLUR_SIGMA, forward_jobs
+from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE, PAPER_BLUR_SIGMA, MicroBatch, forward_jobs
 
 DEFAULT_SIZES = (10, 20, 30, 40, 50, 60)  # percent of the image's side; [open] in the paper
 
@@ -68,7 +68,7 @@ def box_responses(
     boxes: Tensor,
     targets: Tensor,
     blur_sigma: float = PAPER_BLUR_SIGMA,
-    batch_size: int = DEFAULT_BATCH_SIZE,
+    batch_size: int | MicroBatch = DEFAULT_BATCH_SIZE,
 ) -> Tensor:
     """Drop of the targets' logits when a box is replaced by its blurred copy; does not depend on any estimator.
 

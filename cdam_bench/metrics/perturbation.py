@@ -103,7 +103,7 @@ def ranked_curves(
     steps: int,
     blur_sigma: float,
     targets: Tensor | None = None,
-    batch_size: int = DEFAULT_BATCH_SIZE,
+    batch_size: "int | MicroBatch" = DEFAULT_BATCH_SIZE,
 ) -> Tensor:
     """Curves for several rankings and orders at once; equal rankings of an image, 0 % and 100 % are computed once.
 
@@ -157,7 +157,7 @@ def forward_jobs(
     jobs: Tensor,
     make_images: Callable[[Tensor], Tensor],
     targets: Tensor | None,
-    batch_size: int,
+    batch_size: "int | MicroBatch",
 ) -> Tensor:
     """Outputs of the images that `make_images` makes from rows of `jobs`, in full micro-batches.
 
@@ -165,25 +165,20 @@ def forward_jobs(
         jobs: (J, …) long; column 0 is the image's index.
         make_images: rows (M, …) → images (M, 3, H, W).
         targets: (B, K) outputs to keep per image; None: all C.
-        batch_size: rows in one forward pass; halved for good when memory runs out.
+        batch_size: rows in one forward pass; halved when memory runs out, a MicroBatch for its owner too.
     Returns:
         (J, K or C) float32, on the jobs' device.
     Raises:
         UserError: if a single image does not fit into memory.
     """
-    parts, start = [], 0
-    size = MicroBatch(batch_size)
+
+    def outputs(part: slice) -> Tensor:
+        logits = backbone.logits(make_images(jobs[part]))
+        return logits if targets is None else logits.gather(1, targets[jobs[part, 0]])
+
+    size = batch_size if isinstance(batch_size, MicroBatch) else MicroBatch(batch_size)
     with torch.inference_mode():
-        while start < len(jobs):
-            job = jobs[start : start + size.value]
-            try:
-                outputs = backbone.logits(make_images(job))
-            except torch.OutOfMemoryError:
-                size.halve()
-                continue
-            parts.append(outputs if targets is None else outputs.gather(1, targets[job[:, 0]]))
-            start += len(job)
-        return torch.cat(parts).clone()
+        return size.in_parts(len(jobs), outputs).clone()
 
 
 def find_batch_size(backbone: Backbone, image_size: tuple[int, int], largest: int = 4096) -> int:
@@ -219,12 +214,29 @@ def _throughput(backbone: Backbone, images: Tensor, repeats: int = 3) -> float:
 
 @dataclass
 class MicroBatch:
-    """Images in one forward pass."""
+    """Images in one forward pass; what was once too many stays halved for as long as this object is used."""
 
     value: int
 
     def __post_init__(self) -> None:
         self.value = require_count("runtime.batch_size", self.value)
+
+    def in_parts(self, count: int, compute: Callable[[slice], Tensor]) -> Tensor:
+        """`compute` of all `count` rows, as many at a time as fit into memory, put together along the first axis.
+
+        Raises:
+            UserError: if a single row does not fit.
+        """
+        parts, start = [], 0
+        while start < count:
+            stop = min(start + self.value, count)
+            try:
+                parts.append(compute(slice(start, stop)))
+            except torch.OutOfMemoryError:
+                self.halve()
+                continue
+            start = stop
+        return torch.cat(parts)
 
     def halve(self) -> None:
         """Half as many from now on; UserError when there is nothing left to halve."""
