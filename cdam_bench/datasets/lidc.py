@@ -47,11 +47,11 @@ class LidcNodules:
     the radiologists is the mask.
 
     Args:
-        data_dir: folder of `nodules`.
-        nodules: file of a NoduleSet with crops.
+        nodules: file of a NoduleSet with crops: a path, or one below `data_dir`.
         preprocessing: of the backbone; its image size is used. Mean and standard deviation are those of the training nodules.
         task: "malignancy" or "biomarkers".
         split, fold: see `split_nodules`.
+        data_dir: where `nodules` is looked for too.
         part: "test", "validation" or "train".
         views: of "axial", "coronal", "sagittal". Several give several images of each nodule.
         num_images: how many nodules; None: all.
@@ -83,7 +83,7 @@ class LidcNodules:
             if value not in allowed:
                 raise UserError(f"dataset.{key}={value} is unknown: use one of {', '.join(allowed)}")
         require(len(views) > 0, f"dataset.views is empty: use some of {', '.join(VIEWS)}")
-        self.nodules = with_crops(Path(data_dir) / nodules)
+        self.nodules = with_crops(Path(nodules) if Path(nodules).is_file() else Path(data_dir) / nodules)
         parts = split_nodules(self.nodules.table, split, fold)
         mean, std = training_statistics(self.nodules.crops[parts["train"]])
         rows = dict(zip(self.nodules.table.nodule[parts[part]], parts[part].tolist(), strict=True))

@@ -1,5 +1,6 @@
 """Comparisons: which cells may stand in one table, because they differ in the estimator alone."""
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -57,6 +58,14 @@ class Comparison:
     def distinction(self) -> str:
         """What tells it from the other configurations, in words; empty if there are none."""
         return ", ".join(f"{key}={value}" for key, value in (self.distinctive or {}).items())
+
+    @cached_property
+    def outputs(self) -> list[str]:
+        """Names of the head's outputs, where every image has the same three or more as targets: quantities, not rival classes."""
+        frame = self.cells[0].scores
+        columns = ["target", "other", *(name for name in frame if re.fullmatch(r"target\d+", name))]
+        constant = all(name in frame and frame[name].nunique() == 1 for name in columns)
+        return [str(frame[name].iloc[0]) for name in columns] if constant and len(columns) > 2 else []
 
     @cached_property
     def images(self) -> list[str]:

@@ -18,6 +18,7 @@ from cdam_bench.errors import UserError
 from cdam_bench.reporting.comparisons import Comparison, remove_stale
 from cdam_bench.reporting.maps import draw_map, draw_picture, draw_scale
 from cdam_bench.reporting.names import display_name, line_of
+from cdam_bench.reporting.nodules import nodule_figure
 from cdam_bench.reporting.recompute import Explained, explain_again
 from cdam_bench.statistics import mean_intervals
 from cdam_bench.store import write_atomically
@@ -72,10 +73,12 @@ def write_figures(
     """
     written, problems = [], []
     for comparison in comparisons:
-        figures = dict(curve_figures(comparison))
+        figures = {} if comparison.outputs else dict(curve_figures(comparison))  # curves of one output would say little
         if num_images > 0:
             try:
-                figures["maps"] = map_grid(explain_again(comparison, num_images, paths, runtime), comparison.title)
+                explained = explain_again(comparison, num_images, paths, runtime)
+                draw = map_grid if explained[0].mask is None else nodule_figure
+                figures["maps"] = draw(explained, comparison.title)
             except (UserError, OSError, InstantiationException) as error:
                 problems.append(f"no maps of {comparison.title}: {' '.join(str(error).split())}")
         for name, figure in figures.items():

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,6 +28,7 @@ class Explained:
         logits: theirs.
         boxes: of their objects, (K, 4), or None.
         maps: estimator → (K, H, W).
+        mask: of the object that all targets are about, (H, W) bool, or None.
     """
 
     image_id: str
@@ -35,6 +37,7 @@ class Explained:
     logits: list[float]
     boxes: np.ndarray | None
     maps: dict[str, np.ndarray]
+    mask: np.ndarray | None = None
 
 
 def explain_again(comparison: Comparison, num_images: int, paths: DictConfig, runtime: DictConfig) -> list[Explained]:
@@ -73,6 +76,7 @@ def explain_again(comparison: Comparison, num_images: int, paths: DictConfig, ru
             logits=logits[i, targets[i]].tolist(),
             boxes=None if boxes is None else boxes[i].numpy(),
             maps={estimator: values[i] for estimator, values in maps.items()},
+            mask=None if batch.masks is None else batch.masks[i].numpy(),
         )
         for i in range(len(batch))
     ]
@@ -84,11 +88,10 @@ def settings_of(cell: CellResult, paths: DictConfig, runtime: DictConfig) -> Dic
     backbone = dict(identity["backbone"])
     for name in ("checkpoint", "head"):
         if isinstance(backbone.get(name), dict):
-            # a weights file, or the settings of a concept head
-            backbone[name] = backbone[name].get("file") or {**backbone[name], "data_dir": paths.data_dir}
+            # a weights file, or the settings of a head that is an object
+            backbone[name] = backbone[name].get("file") or backbone[name] | _folders(backbone[name], paths)
     dataset = dict(identity["dataset"])
-    if "data_dir" in inspect.signature(get_class(dataset["_target_"])).parameters:
-        dataset["data_dir"] = paths.data_dir
+    dataset |= {name: folder for name, folder in _folders(dataset, paths).items() if name == "data_dir"}
     return OmegaConf.create(
         {
             **{key: identity[key] for key in ("estimator", "metric", "seed", "target_order")},
@@ -101,6 +104,12 @@ def settings_of(cell: CellResult, paths: DictConfig, runtime: DictConfig) -> Dic
             "shard": 0,
         }
     )
+
+
+def _folders(settings: dict[str, Any], paths: DictConfig) -> dict[str, Any]:
+    """This machine's folders, of those that the class of `settings` asks for."""
+    accepted = inspect.signature(get_class(settings["_target_"])).parameters
+    return {name: paths[name] for name in ("data_dir", "weights_dir") if name in accepted}
 
 
 def same_backbone(cell: CellResult, settings: DictConfig) -> None:

@@ -107,6 +107,17 @@ LAYOUTS = (
         "right for exactly one of the two classes. Pointing game: the largest value lies in the box. Positive importance in the "
         "box: on mosaics this is the grid pointing game. A map without structure would have the box's share of the image there.",
     ),
+    Layout(
+        "mask_localisation",
+        "Localisation by masks",
+        (
+            Column("mask_pointing_game", "pointing game", "share of the images", 1),
+            Column("mask_positive_share", "positive importance in the mask", "share", 1),
+            Column("mask_area", "area of the mask", "share of the image"),
+        ),
+        "Pointing game: the largest value lies in the object's mask; pixels of a patch are tied, and any of them counts. The "
+        "area is the positive share of a uniform map.",
+    ),
 )
 MEASURED_ELSEWHERE = re.compile(r"image|(target\d*|other)(_logit)?|(other|wrong|delta|target\d+)_.*")
 
@@ -146,7 +157,9 @@ class Table:
 
 
 def make_tables(comparison: Comparison) -> list[Table]:
-    """All tables that the scores of a comparison fill."""
+    """All tables that the scores of a comparison fill; none for cells of several outputs, which have their own (lidc.py)."""
+    if comparison.outputs:
+        return []
     measured = list(dict.fromkeys(name for cell in comparison.cells for name in cell.scores.columns))
     known = {column.score for layout in LAYOUTS for column in layout.columns}
     further = [name for name in measured if name not in known and not MEASURED_ELSEWHERE.fullmatch(name)]
