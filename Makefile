@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo reference test test-slow lint format tables figures clean
+.PHONY: help setup lock demo lidc-demo reference test test-slow lint format tables figures clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -27,6 +27,13 @@ lock:  ## pin the newest versions pyproject.toml allows into requirements.lock
 demo: setup  ## ten estimators on both digits datasets: cells, tables and figures in results/
 	$(BIN)/python -m cdam_bench -m experiment=demo $(ARGS)
 	$(MAKE) --no-print-directory tables figures
+
+lidc-demo: setup  ## phantom nodules: make, fine-tune a small ViT, explain, tables and figures in results/lidc_demo/
+	$(BIN)/python scripts/make_lidc_phantom.py
+	$(BIN)/python scripts/finetune_lidc.py -m experiment=lidc_demo_finetune
+	$(BIN)/python -m cdam_bench -m experiment=lidc_demo results_dir=results/lidc_demo $(ARGS)
+	$(BIN)/python scripts/make_tables.py results_dir=results/lidc_demo
+	$(BIN)/python scripts/make_figures.py results_dir=results/lidc_demo
 
 reference:  ## copy the demo's tables and figures to results/reference/, which is committed
 	for dataset in digits digits_multi; do \

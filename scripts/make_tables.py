@@ -6,16 +6,23 @@ from omegaconf import DictConfig
 
 from cdam_bench.cli import run
 from cdam_bench.reporting.comparisons import read_comparisons
+from cdam_bench.reporting.lidc import write_lidc_tables
 from cdam_bench.reporting.paired import write_paired
 from cdam_bench.reporting.tables import write_tables
 
 
 def make_tables(config: DictConfig) -> None:
-    comparisons = read_comparisons(Path(config.results_dir), config.dataset)
-    *written, together = write_tables(comparisons, Path(config.output_dir))
-    paired = write_paired(comparisons, Path(config.output_dir))
+    results_dir, output_dir = Path(config.results_dir), Path(config.output_dir)
+    fine_tuned_alone = (
+        config.dataset is None and (results_dir / "lidc").is_dir() and not (results_dir / "cells").is_dir()
+    )
+    comparisons = [] if fine_tuned_alone else read_comparisons(results_dir, config.dataset)
+    *written, together = write_tables(comparisons, output_dir)
+    paired = write_paired(comparisons, output_dir)
+    lidc = write_lidc_tables(comparisons, results_dir, output_dir)
     print(together.read_text(encoding="utf-8"))
-    print(*written, *paired, together, sep="\n")
+    print(*(path.read_text(encoding="utf-8") for path in lidc if path.suffix == ".md"), sep="\n")
+    print(*written, *paired, *lidc, together, sep="\n")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Every random choice depends on (seed, epoch) alone, and an epoch is done wholly 
 weights.
 """
 
+import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -353,7 +354,9 @@ def _base(config: DictConfig) -> tuple[nn.Module, Plain]:
         return vit, {"architecture": backbone.architecture, "checkpoint": None}
     file = find_weights(backbone.checkpoint, config.paths.weights_dir)
     load_weights(vit, file)
-    return vit, {"architecture": backbone.architecture, "checkpoint": file.name}
+    with file.open("rb") as content:
+        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+    return vit, {"architecture": backbone.architecture, "checkpoint": file.name, "sha256": sha256}
 
 
 def _recipe(config: DictConfig) -> Plain:
