@@ -158,10 +158,11 @@ class KeptError:
             "host": socket.gethostname(),
             "job": job_name(),
             "time": time.strftime("%Y-%m-%d %H:%M:%S %z"),
-            "traceback": "".join(traceback.format_exception(error)),
+            "traceback": "".join(traceback.format_exception(error)).splitlines(),
         }
         with suppress(OSError):
-            write_atomically(self.file, yaml.safe_dump(facts, sort_keys=False, allow_unicode=True).encode())
+            text = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=1000)
+            write_atomically(self.file, text.encode())
 
     def forget(self, whole_cell: bool) -> None:
         """Delete it, or, when the whole cell is done, those of all its shards."""

@@ -1,12 +1,17 @@
 """Run the command line in this process, on few images."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from cdam_bench.cli import run
+from cdam_bench.reporting.comparisons import compare
+from cdam_bench.reporting.tables import write_tables
 from cdam_bench.runner import run_cell
+from cdam_bench.store import read_cells
 
 SMALL = (
     "dataset.num_images=6",
@@ -36,3 +41,18 @@ def cdam_bench(results_dir: Path, *overrides: str, task=run_cell, config_name: s
 def files_below(folder: Path) -> dict[str, bytes]:
     """Every file below a folder with its content."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+FILES = ("scores.csv", "curves.npz")
+
+
+def tables_of(results_dir: Path, estimators: Iterable[str], dataset: str = "digits_multi") -> dict[str, bytes]:
+    """What the cells of a dataset come to: scores, curves and all tables, byte for byte."""
+    folder = results_dir / "cells" / dataset / "digits_vit"
+    files = {f"{estimator}/{name}": folder / estimator / name for estimator in estimators for name in FILES}
+    cells = [
+        cell for cell in read_cells(results_dir) if cell.key.dataset == dataset and cell.key.estimator in estimators
+    ]
+    with TemporaryDirectory() as output:
+        files |= {str(file.relative_to(output)): file for file in write_tables(compare(cells), Path(output))}
+        return {name: file.read_bytes() for name, file in files.items()}
