@@ -2,6 +2,7 @@
 
 import csv
 import math
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ def train_classifier(
     weight_decay: float = 0.05,
     warmup_steps: int = 200,
     ema_decay: float = 0.999,
+    precision: str = "fp32",
     log_every: int = 50,
     save_every: int = 500,
 ) -> nn.Module:
@@ -39,6 +41,7 @@ def train_classifier(
         batch_at: step → (images, target probabilities (B, C)), on the model's device; must depend on the step alone.
         steps: optimiser steps in all.
         work_dir: holds `state.pt` (to resume from) and `log.csv` (a row every `log_every` steps).
+        precision: "fp32", or "bf16" for autocast, which is fast where the processor has arithmetic for it.
         log_every, save_every: in steps.
     Returns:
         The averaged model, in eval mode.
@@ -69,7 +72,9 @@ def train_classifier(
             for group in (group for optimiser in optimisers for group in optimiser.param_groups):
                 group["lr"] = rate
             images, targets = batch_at(step)
-            loss = F.cross_entropy(model(images), targets)
+            with torch.autocast(images.device.type, torch.bfloat16, enabled=precision == "bf16"):
+                logits = model(images)
+            loss = F.cross_entropy(logits.float(), targets)
             model.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -108,8 +113,10 @@ def _schedule(step: int, steps: int, warmup_steps: int) -> float:
 def _optimisers(model: nn.Module, learning_rate: float, weight_decay: float) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the blocks; AdamW for the rest, without decay of biases, norms, tokens and positions."""
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    hidden = [p for name, p in named if p.ndim == 2 and name.startswith("blocks.")]
-    decayed = [p for name, p in named if p.ndim >= 2 and not name.startswith(("blocks.", "pos_embed", "cls_token"))]
+    hidden = [p for name, p in named if p.ndim == 2 and "blocks" in name.split(".")]
+    decayed = [
+        p for name, p in named if p.ndim in (2, 4) and name.endswith("weight") and "blocks" not in name.split(".")
+    ]
     chosen = {id(p) for p in (*hidden, *decayed)}
     others = [p for _, p in named if id(p) not in chosen]
     groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -132,6 +139,11 @@ def _keep_rows_before(path: Path, step: int) -> None:
 def _append_row(path: Path, row: tuple[object, ...]) -> None:
     with path.open("a", newline="") as file:
         csv.writer(file).writerow(row)
+
+
+def hardware(device: torch.device) -> str:
+    """What a model was trained on, for its card."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} CPU cores"
 
 
 def last_row(path: Path) -> dict[str, float]:

@@ -1,7 +1,6 @@
 """Train `digits_vit` on digit scenes."""
 
 import json
-import os
 from pathlib import Path
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from cdam_bench.backbones.backbone import create_vit
 from cdam_bench.datasets.digits import CLASS_NAMES, render_scenes
 from cdam_bench.datasets.preprocessing import Preprocessing
-from cdam_bench.training.classifier import last_row, train_classifier
+from cdam_bench.training.classifier import hardware, last_row, train_classifier
 from cdam_bench.training.perturbation import perturb_features
 
 
@@ -109,7 +108,7 @@ def train_digits(config: DictConfig) -> None:
         "test scenes": 2000,
         "parameters": sum(p.numel() for p in averaged.parameters()),
         "training": last_row(log),
-        "hardware": f"{os.cpu_count()} CPU cores",
+        "hardware": hardware(torch.device("cpu")),
         "torch": torch.__version__,
         "config": OmegaConf.to_container(config, resolve=True),
     }

@@ -1,0 +1,304 @@
+"""Train `cifar10_vit` on scenes of CIFAR-10 photographs: first on single cells, then on whole scenes.
+
+A ViT has to see some hundred thousand photographs before it looks at anything but colours, and a scene has four times as many
+tokens as a photograph. So the network starts with the tokens of one cell alone, 32×32 pixels, and only its last part is trained on
+64×64 scenes: mosaics of four photographs (each of their classes a quarter of the target) and single ones on backgrounds.
+"""
+
+import json
+import math
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from safetensors.torch import save_file
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor, nn
+
+from cdam_bench.backbones.backbone import checked_device, chosen_precision, create_vit
+from cdam_bench.datasets.cifar10 import CLASS_NAMES, load_photographs
+from cdam_bench.datasets.cifar10_scenes import CELLS, COLOUR_GRID, COLOURS, backgrounds_of, mosaics, singles
+from cdam_bench.datasets.preprocessing import Preprocessing
+from cdam_bench.training.classifier import hardware, last_row, train_classifier
+from cdam_bench.training.perturbation import perturb_features
+
+SHIFT = 4  # pixels a training photograph is moved by at most
+QUERY_KEY, VALUE_OUTPUT = (
+    (0.7, 0.7),
+    (0.4, 0.4),
+)  # shares of noise and identity in the first attention (Trockman & Kolter 2023)
+
+
+class SceneViT(nn.Module):
+    """A ViT for whole scenes that also reads the tokens of one cell alone.
+
+    The position of a token is the sum of its place in its cell and of the cell's own vector, so that what is learnt in one cell
+    holds in all.
+
+    Args:
+        vit: for scenes of 2 × 2 cells.
+    """
+
+    def __init__(self, vit: VisionTransformer) -> None:
+        super().__init__()
+        self.vit = vit
+        vit.pos_embed.requires_grad_(False)  # made from the two below when the training ends
+        rows, columns = vit.patch_embed.grid_size
+        self.half = (rows // 2, columns // 2)
+        self.place = nn.Parameter(_waves(self.half, vit.embed_dim))
+        self.cell = nn.Parameter(0.02 * torch.randn(CELLS, vit.embed_dim))
+
+    def positions(self) -> Tensor:
+        """Of the patch tokens of a scene, in reading order: (1, N, D)."""
+        cells = self.cell[:, None, None] + self.place.reshape(1, *self.half, -1)  # (4, h, w, D)
+        return mosaics(cells[None].movedim(-1, 2)).flatten(2).mT
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scenes (B, 3, 64, 64), or the contents of one cell (B, 3, 32, 32), → logits (B, C)."""
+        vit = self.vit
+        tokens = vit.patch_embed.proj(images).flatten(2).mT
+        if tokens.shape[1] == len(self.place):  # one cell: image i stands in cell i mod 4
+            cells = torch.arange(len(images), device=images.device) % CELLS
+            tokens = tokens + self.place + self.cell[cells, None]
+        else:
+            tokens = tokens + self.positions()
+        tokens = torch.cat([vit.cls_token.expand(len(images), -1, -1), tokens], 1)
+        return vit.head(vit.fc_norm(vit.norm(vit.blocks(tokens))[:, 0]))
+
+    @torch.no_grad()
+    def plain(self) -> VisionTransformer:
+        """The ViT with its positions in place."""
+        self.vit.pos_embed[:, 1:] = self.positions()
+        self.vit.pos_embed[:, 0] = 0
+        return self.vit.eval()
+
+
+def _waves(grid: tuple[int, int], width: int) -> Tensor:
+    """Sines and cosines of row and column, (h·w, D): near places are alike from the start."""
+    frequencies = torch.logspace(0, -1.5, width // 4)
+    rows, columns = torch.meshgrid(*(torch.arange(side).float() for side in grid), indexing="ij")
+    angles = torch.cat([place.reshape(-1, 1) * frequencies for place in (rows, columns)], 1)
+    return 0.5 * torch.cat([angles.sin(), angles.cos()], 1)
+
+
+@torch.no_grad()
+def mimic_trained_attention(vit: VisionTransformer) -> None:
+    """Start every attention as trained ones look: tokens attend to those like them, and hand on the opposite of what they see.
+
+    Source: Trockman & Kolter 2023, "Mimetic Initialization of Self-Attention Layers".
+    """
+    width = vit.embed_dim
+    eye = torch.eye(width)
+    for block in vit.blocks:
+        attn = block.attn
+        depth = width // attn.num_heads
+        queries, keys, _ = attn.qkv.weight.view(3, attn.num_heads, depth, width).unbind(0)
+        noise, identity = QUERY_KEY
+        for h in range(attn.num_heads):
+            u, s, vh = torch.linalg.svd(noise * torch.randn(width, width) / math.sqrt(width) + identity * eye)
+            root = s[:depth].sqrt()
+            queries[h], keys[h] = (u[:, :depth] * root).T, root[:, None] * vh[:depth]
+        noise, identity = VALUE_OUTPUT
+        u, s, vh = torch.linalg.svd(noise * torch.randn(width, width) / math.sqrt(width) - identity * eye)
+        root = s.sqrt()
+        attn.qkv.weight[2 * width :] = root[:, None] * vh
+        attn.proj.weight.copy_(u * root)
+
+
+class SceneBatches:
+    """Step → a batch of training images: single cells before `scenes_from`, whole scenes after.
+
+    Args:
+        photographs: (N, 3, 32, 32) uint8.
+        labels: (N,) long.
+        preprocessing: of the backbone that is trained.
+        cells_per_step, scenes_per_step: batch sizes of the two parts.
+        scenes_from: first step with scenes.
+        mosaic_share: share of the scenes that are mosaics.
+        seed: of the whole run.
+        blur_sigma, patch_size: of the feature perturbation, in pixels.
+        probability: chance that an image is perturbed.
+        device: where batches are made.
+    """
+
+    def __init__(
+        self,
+        photographs: Tensor,
+        labels: Tensor,
+        preprocessing: Preprocessing,
+        cells_per_step: int,
+        scenes_per_step: int,
+        scenes_from: int,
+        mosaic_share: float,
+        seed: int,
+        blur_sigma: float,
+        patch_size: int,
+        probability: float,
+        device: torch.device,
+    ) -> None:
+        self.photographs, self.labels = photographs.to(device), labels.to(device)
+        self.mean = torch.tensor(preprocessing.mean, device=device)[:, None, None]
+        self.std = torch.tensor(preprocessing.std, device=device)[:, None, None]
+        self.cells_per_step, self.scenes_per_step, self.scenes_from = cells_per_step, scenes_per_step, scenes_from
+        self.mosaic_share, self.seed, self.device = mosaic_share, seed, device
+        self.perturbation = {"blur_sigma": blur_sigma, "patch_size": patch_size, "probability": probability}
+
+    def __call__(self, step: int) -> tuple[Tensor, Tensor]:
+        generator = torch.Generator(self.device).manual_seed(1_000_003 * self.seed + step)
+        if step < self.scenes_from:
+            images, classes = self._drawn(step, self.cells_per_step, generator)
+            targets = _spread(classes[:, None])
+        else:
+            images, targets = self._scenes(step, generator)
+        return perturb_features((images - self.mean) / self.std, generator=generator, **self.perturbation), targets
+
+    def _drawn(self, step: int, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Augmented photographs (count, 3, 32, 32) in [0, 1], and their classes."""
+        epoch, start = divmod(step * count, len(self.labels))
+        order = self._order(epoch)
+        if start + count > len(order):
+            order = torch.cat([order, self._order(epoch + 1)])
+        chosen = order[start : start + count]
+        return augmented(self.photographs[chosen] / 255, generator), self.labels[chosen]
+
+    def _order(self, epoch: int) -> Tensor:
+        """Order of the photographs in an epoch."""
+        if getattr(self, "_kept", (None, None))[0] != epoch:
+            generator = torch.Generator().manual_seed(7_919 * self.seed + epoch)
+            self._kept = (epoch, torch.randperm(len(self.labels), generator=generator).to(self.device))
+        return self._kept[1]
+
+    def _scenes(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        count = self.scenes_per_step
+        four = round(count * self.mosaic_share)
+        drawn, classes = self._drawn(step, CELLS * four + count - four, generator)
+        together = drawn[: CELLS * four].unflatten(0, (four, CELLS))
+        alone = drawn[CELLS * four :]
+        low, high = COLOURS
+        colours = torch.rand(len(alone), *COLOUR_GRID, generator=generator, device=self.device) * (high - low) + low
+        cells = torch.randint(CELLS, (len(alone),), generator=generator, device=self.device)
+        images = torch.cat([mosaics(together), singles(alone, cells, backgrounds_of(colours))])
+        targets = [_spread(classes[: CELLS * four].unflatten(0, (four, CELLS))), _spread(classes[CELLS * four :, None])]
+        return images, torch.cat(targets)
+
+
+def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Photographs (B, 3, h, w) in [0, 1], mirrored or not, shifted by up to 4 pixels, a little brighter or duller."""
+    batch, _, height, width = images.shape
+    device = images.device
+
+    def uniform(low: float, high: float) -> Tensor:
+        return torch.rand(batch, 1, 1, 1, generator=generator, device=device) * (high - low) + low
+
+    images = torch.where(uniform(0, 1) < 0.5, images.flip(3), images)
+    padded = nn.functional.pad(images, [SHIFT] * 4, mode="reflect")
+    down, right = (torch.randint(2 * SHIFT + 1, (batch, 1), generator=generator, device=device) for _ in range(2))
+    rows = down + torch.arange(height, device=device)
+    columns = right + torch.arange(width, device=device)
+    index = torch.arange(batch, device=device)[:, None, None]
+    shifted = padded.movedim(1, 3)[index, rows[:, :, None], columns[:, None]].movedim(3, 1)
+    mean = shifted.mean((1, 2, 3), keepdim=True)
+    return ((shifted - mean) * uniform(0.8, 1.2) + mean * uniform(0.8, 1.2)).clamp(0, 1)
+
+
+def _spread(classes: Tensor) -> Tensor:
+    """Classes (B, K) → target probabilities (B, 10): 1/K each; a class that comes twice counts twice."""
+    spread = torch.zeros(len(classes), len(CLASS_NAMES), device=classes.device)
+    return spread.scatter_add(1, classes, torch.full(classes.shape, 1 / classes.shape[1], device=classes.device))
+
+
+@torch.inference_mode()
+def cifar10_accuracy(
+    model: nn.Module, photographs: Tensor, labels: Tensor, preprocessing: Preprocessing, device: torch.device
+) -> dict[str, float]:
+    """On test photographs, each used once per number.
+
+    Args:
+        model: scenes (B, 3, 64, 64) → logits (B, 10).
+        photographs: (N, 3, 32, 32) uint8, class by class, the same number of each.
+        labels: (N,).
+        preprocessing: of the model.
+        device: of the model.
+    Returns:
+        `single`: share of single scenes whose class comes first; `mosaic`: of mosaics of four different classes, the mean share
+        of the four that are in the top 4.
+    """
+    generator = torch.Generator().manual_seed(99)
+    per_class = len(labels) // len(CLASS_NAMES)
+    hits = {"single": 0.0, "mosaic": 0.0}
+    order = torch.randperm(len(labels), generator=generator)
+    for part in order.split(250):
+        colours = torch.rand(len(part), *COLOUR_GRID, generator=generator) * (COLOURS[1] - COLOURS[0]) + COLOURS[0]
+        cells = torch.randint(CELLS, (len(part),), generator=generator)
+        scenes = singles(photographs[part] / 255, cells, backgrounds_of(colours))
+        hits["single"] += (model(preprocessing(scenes).to(device)).argmax(1).cpu() == labels[part]).sum().item()
+    count = len(labels) // CELLS
+    classes = torch.stack([torch.randperm(len(CLASS_NAMES), generator=generator)[:CELLS] for _ in range(count)])
+    places = classes * per_class + torch.randint(per_class, classes.shape, generator=generator)
+    for part in places.split(250):
+        scenes = mosaics(photographs[part] / 255)
+        top = model(preprocessing(scenes).to(device)).topk(CELLS).indices.cpu()
+        hits["mosaic"] += (top[:, :, None] == labels[part][:, None]).any(1).float().mean(1).sum().item()
+    return {"single": hits["single"] / len(labels), "mosaic": hits["mosaic"] / count}
+
+
+def train_cifar10(config: DictConfig) -> None:
+    """The run of `conf/train_cifar10.yaml`: writes half-precision weights, a card with the accuracy, and the log."""
+    torch.manual_seed(config.seed)
+    device = checked_device(config.runtime.device)
+    backbone = config.backbone
+    vit = create_vit(
+        backbone.architecture, backbone.num_classes, backbone.image_size, {**backbone.model_args, "weight_init": "jax"}
+    )
+    mimic_trained_attention(vit)
+    preprocessing = instantiate(backbone.preprocessing)
+    train = load_photographs(config.paths.data_dir, "train")
+    batches = SceneBatches(
+        train.images,
+        train.labels,
+        preprocessing,
+        config.cells_per_step,
+        config.scenes_per_step,
+        config.cell_steps,
+        config.mosaic_share,
+        config.seed,
+        patch_size=backbone.model_args.patch_size,
+        device=device,
+        **config.perturbation,
+    )
+    work_dir, output = Path(config.work_dir), Path(config.output)
+    averaged = train_classifier(
+        SceneViT(vit).to(device),
+        batches,
+        config.cell_steps + config.scene_steps,
+        work_dir,
+        learning_rate=config.learning_rate,
+        ema_decay=config.ema_decay,
+        precision=chosen_precision(config.runtime.precision, device),
+    )
+    plain = averaged.plain()
+    weights = {name: value.half().cpu().contiguous() for name, value in plain.state_dict().items()}
+    plain.load_state_dict({name: value.float() for name, value in weights.items()})  # measured as it is kept
+    test = load_photographs(config.paths.data_dir, "test")
+    accuracy = cifar10_accuracy(plain, test.images, test.labels, preprocessing, device)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    log = work_dir / "log.csv"
+    output.with_suffix(".csv").write_text(log.read_text())
+    save_file(weights, output)
+    settings = OmegaConf.to_container(config, resolve=True)
+    settings.pop("paths")
+    card = {
+        "test accuracy": {
+            "one photograph, top 1": round(accuracy["single"], 4),
+            "mosaic of four classes, mean share of them in the top 4": round(accuracy["mosaic"], 4),
+        },
+        "test scenes": {"one photograph": len(test.labels), "mosaic": len(test.labels) // CELLS},
+        "parameters": sum(p.numel() for p in plain.parameters()),
+        "training": last_row(log),
+        "hardware": hardware(device),
+        "torch": torch.__version__,
+        "config": settings,
+    }
+    output.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
+    print(json.dumps(card["test accuracy"]))
