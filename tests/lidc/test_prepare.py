@@ -12,7 +12,7 @@ from tests.lidc import database
 from tests.lidc.series import LUNG, TISSUE, scan_of, write_series
 from tests.scripts import run_script
 
-WHOLE, UNEVEN = 698, 267  # scans: 65 slices and one nodule; 150 slices, one gap of 4.5 mm among 2.5 mm
+WHOLE, UNEVEN = 698, 267  # scans of one nodule each: 65 slices; 150 slices, two gaps of 0.5 mm among those of 2.5 mm
 
 
 def prepare(tmp_path, *scans):
@@ -64,7 +64,7 @@ def test_crop_and_mask_are_centred_in_hounsfield_units_at_one_millimetre(prepare
 def test_uneven_slices_are_skipped_with_the_reason_and_the_others_are_done(prepared):
     (line,) = prepared.description["skipped"]
     assert line.startswith(f"skipped scan {UNEVEN} (1 nodules of LIDC-IDRI-")
-    assert "slice spacing is not uniform: 2.5 to 4.5 mm" in line
+    assert "slice spacing is not uniform: 0.5 to 2.5 mm" in line
     assert len(prepared) == 1
 
 
