@@ -70,7 +70,36 @@ def _checked(found: dict[str, PictureFile], names: Sequence[str], place: Path) -
     return [found[name] for name in names]
 
 
-class ImageNetRandom:
+class _ValidationImages:
+    """Some of the validation images, checked before a run begins.
+
+    Args:
+        data_dir: see `find_validation_images`.
+        preprocessing: of the backbone.
+        names: file names of the images, in order.
+    """
+
+    def __init__(self, data_dir: str | Path, preprocessing: Preprocessing, names: Sequence[str]) -> None:
+        self.names = list(names)
+        self.files = find_validation_images(data_dir, self.names)
+        check_pictures(self.files)
+        self.preprocessing = preprocessing
+        self.class_names = class_names()
+        self.mean, self.std = preprocessing.mean, preprocessing.std
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        picture = self.preprocessing(read_picture(self.files[index]))
+        return Sample(Path(self.names[index]).stem, picture, self.targets(index))
+
+    def targets(self, index: int) -> tuple[int, ...]:
+        """Annotated classes of an image; none: the predicted class is explained."""
+        return ()
+
+
+class ImageNetRandom(_ValidationImages):
     """Random validation images; the predicted class is explained.
 
     Args:
@@ -90,21 +119,10 @@ class ImageNetRandom:
             0 < num_images <= NUM_VALIDATION_IMAGES,
             f"dataset.num_images={num_images}: must be in 1…{NUM_VALIDATION_IMAGES}",
         )
-        self.names = shuffled(validation_names(), seed)[:num_images]
-        self.files = find_validation_images(data_dir, self.names)
-        check_pictures(self.files)
-        self.preprocessing = preprocessing
-        self.class_names = class_names()
-        self.mean, self.std = preprocessing.mean, preprocessing.std
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-    def __getitem__(self, index: int) -> Sample:
-        return Sample(Path(self.names[index]).stem, self.preprocessing(read_picture(self.files[index])))
+        super().__init__(data_dir, preprocessing, shuffled(validation_names(), seed)[:num_images])
 
 
-class ImageNetMulti:
+class ImageNetMulti(_ValidationImages):
     """Validation images with two different objects, by the manifest that comes with the package.
 
     Args:
@@ -133,15 +151,7 @@ class ImageNetMulti:
             f"dataset.num_images={num_images}: the manifest has {len(entries)} images, use 1…{len(entries)}",
         )
         self.entries: list[Entry] = [entries[name] for name in shuffled(list(entries), seed)[:num_images]]
-        self.files = find_validation_images(data_dir, [entry.file for entry in self.entries])
-        check_pictures(self.files)
-        self.preprocessing = preprocessing
-        self.class_names = class_names()
-        self.mean, self.std = preprocessing.mean, preprocessing.std
+        super().__init__(data_dir, preprocessing, [entry.file for entry in self.entries])
 
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def __getitem__(self, index: int) -> Sample:
-        entry = self.entries[index]
-        return Sample(Path(entry.file).stem, self.preprocessing(read_picture(self.files[index])), entry.classes)
+    def targets(self, index: int) -> tuple[int, ...]:
+        return self.entries[index].classes
