@@ -13,12 +13,10 @@ from cdam_bench.reporting.tables import write_tables
 
 def make_tables(config: DictConfig) -> None:
     results_dir, output_dir = Path(config.results_dir), Path(config.output_dir)
-    fine_tuned_alone = (
-        config.dataset is None and (results_dir / "lidc").is_dir() and not (results_dir / "cells").is_dir()
-    )
-    comparisons = [] if fine_tuned_alone else read_comparisons(results_dir, config.dataset)
+    fine_tuned_alone = config.only is None and (results_dir / "lidc").is_dir() and not (results_dir / "cells").is_dir()
+    comparisons = [] if fine_tuned_alone else read_comparisons(results_dir, config.only)
     *written, together = write_tables(comparisons, output_dir)
-    paired = write_paired(comparisons, output_dir)
+    paired = write_paired([one for one in comparisons if not one.outputs], output_dir)
     lidc = write_lidc_tables(comparisons, results_dir, output_dir)
     print(together.read_text(encoding="utf-8"))
     print(*(path.read_text(encoding="utf-8") for path in lidc if path.suffix == ".md"), sep="\n")

@@ -1,12 +1,13 @@
 """From a DICOM folder to crops, on synthetic series of real scans; what cannot be used is skipped with a reason."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 pytest.importorskip("SimpleITK", reason="needs cdam-bench[lidc]")
 
 from cdam_bench.lidc.nodule_set import NoduleSet
-from cdam_bench.lidc.prepare import prepare_lidc
+from cdam_bench.lidc.prepare import _together, prepare_lidc
 from cdam_bench.lidc.volumes import CENTRE, UnusableScanError, Volume, _check_positions, _image, crop
 from tests.lidc import database
 from tests.lidc.series import LUNG, TISSUE, scan_of, write_series
@@ -127,6 +128,24 @@ def test_beyond_the_edge_there_is_air_and_its_share_is_told():
     inside = [(np.arange(32) + c - 16 >= -0.5 * s).sum() for c, s in zip((2, 1.6, 1.5), spacing, strict=True)]
     assert cube.padded == pytest.approx(1 - np.prod(inside) / 32**3)
     assert (cube.hu == 100).mean() == pytest.approx(np.prod(inside) / 32**3)
+
+
+def test_a_padded_crop_and_an_empty_mask_are_named_in_the_file():
+    table = pd.DataFrame({"nodule": ["P2-a2", "P1-a1"], "patient": ["P2", "P1"], "label": [0, 1]})
+    cubes = {
+        "hu": np.zeros((2, 32, 32, 32), np.int16),
+        "mask": np.zeros((2, 32, 32, 32), bool),
+        "padded": np.array([0.0, 0.25]),
+    }
+    cubes["hu"][1], cubes["mask"][1, 16] = 7, True
+    nodules = _together({5: table}, {5: cubes}, [])
+    assert nodules.description["notes"] == [
+        "P1-a1: 25 % of its crop lie beyond the volume and are filled with air",
+        "P2-a2: no voxel of its crop is in the consensus",
+    ]
+    assert nodules.table.nodule.tolist() == ["P1-a1", "P2-a2"]  # crops and masks are sorted with the table
+    assert nodules.crops[0, 0, 0, 0] == 7
+    assert nodules.masks[0, 16].all()
 
 
 def test_resampling_is_linear_between_voxels():
