@@ -11,7 +11,7 @@ from cdam_bench.reporting.figures import write_figures
 
 
 def make_figures(config: DictConfig) -> None:
-    comparisons = read_comparisons(Path(config.results_dir), config.dataset)
+    comparisons = read_comparisons(Path(config.results_dir), config.only)
     written, problems = write_figures(
         comparisons, Path(config.output_dir), config.num_images, config.paths, config.runtime
     )

@@ -11,7 +11,7 @@ from cdam_bench.reporting.report import write_report
 
 
 def make_report(config: DictConfig) -> None:
-    comparisons = read_comparisons(Path(config.results_dir), config.dataset)
+    comparisons = read_comparisons(Path(config.results_dir), config.only)
     output_dir = Path(config.output_dir)
     figures, problems = write_figures(
         comparisons, output_dir / "figures", config.num_images, config.paths, config.runtime

@@ -111,7 +111,7 @@ def read_comparisons(results_dir: Path, dataset: str | None = None) -> list[Comp
         cells = [cell for cell in cells if cell.key.dataset == dataset]
         if not cells:
             hint = f"did you mean {near}? " if near else ""
-            raise UserError(f"{results_dir} has no results of dataset={dataset}: {hint}it has {', '.join(known)}")
+            raise UserError(f"{results_dir} has no results of dataset {dataset}: {hint}it has {', '.join(known)}")
     return compare(cells)
 
 

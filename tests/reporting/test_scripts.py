@@ -44,6 +44,14 @@ def test_make_tables_writes_and_prints_them(results, capsys):
     assert "| Attention map | 0.0 [0.0, 0.0] |" in discrimination
 
 
+def test_one_dataset_alone_can_be_asked_for(results, capsys):
+    assert script("make_tables", results, "only=digits_multi", f"output_dir={results / 'one'}") == 0
+    assert (results / "one" / "digits_multi").is_dir()
+    capsys.readouterr()
+    assert script("make_tables", results, "only=digit") == 2
+    assert "no results of dataset digit: did you mean digits_multi?" in capsys.readouterr().err
+
+
 def test_make_report_shows_tables_figures_and_what_was_run(results):
     assert script("make_report", results, "num_images=1") == 0
     page = results / "report" / "index.md"
