@@ -15,6 +15,8 @@ from cdam_bench.lidc.nodule_set import BIOMARKERS, NoduleSet
 from cdam_bench.training.lidc import Targets
 
 COUNT = 60
+TESTED_FIRST = [9, 12, 13, 17, 26, 30, 33, 39, 42, 47, 48, 50]
+DIGEST = "07c30e18a919e6b9"
 EVERY_FOLD = [("paper", fold) for fold in (0, 1, 2, 3, 4, "single")] + [("patient", fold) for fold in range(5)]
 
 
@@ -100,10 +102,6 @@ def test_folds_are_the_same_on_every_machine_and_in_any_order():
             digest.update(f"{split} {fold} {part} {' '.join(table.nodule[rows])}".encode())
     assert split_nodules(table_of(), "paper", 0)["test"].tolist() == TESTED_FIRST
     assert digest.hexdigest()[:16] == DIGEST
-
-
-TESTED_FIRST = []
-DIGEST = ""
 
 
 @pytest.mark.parametrize(("split", "fold"), [("paper", 1), ("patient", 1), ("paper", "single")])

@@ -24,7 +24,7 @@ def scan_of(scan_id):
 
 
 def votes(annotations, z, side):
-    """How many of the annotators have each pixel of a slice inside their contours: (side, side)."""
+    """How many annotators have each pixel of a slice inside their contours, which LIDC draws just outside the nodule: (side, side)."""
     rows, columns = np.indices((side, side))
     pixels = np.c_[columns.ravel(), rows.ravel()]
     total = np.zeros((side, side), int)
@@ -32,7 +32,8 @@ def votes(annotations, z, side):
         own = np.zeros((side, side), bool)
         for height, inside, points in database.contours(annotation):
             if height == z and inside:
-                own |= Polygon(points).contains_points(pixels, radius=-0.1).reshape(side, side)
+                own |= Polygon(points).contains_points(pixels).reshape(side, side)
+                own[points[:, 1], points[:, 0]] = False
         total += own
     return total
 

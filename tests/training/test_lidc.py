@@ -168,7 +168,7 @@ def test_training_stops_when_validation_no_longer_improves(folder, tmp_path, mon
             return torch.tensor(next(losses)) if not outputs.requires_grad else (outputs - targets).square().mean()
 
     monkeypatch.setitem(lidc.LOSSES, "bce", Scripted)
-    assert finetune(folder, tmp_path, "epochs=6", "patience=2") == 0
+    assert finetune(folder, tmp_path, "trainable_layers=all", "epochs=6", "patience=2") == 0
     card = json.loads((tmp_path / "tuned.json").read_text())
     assert (card["best epoch"], card["epochs"]) == (2, 4)
 
