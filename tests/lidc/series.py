@@ -24,7 +24,7 @@ def scan_of(scan_id):
 
 
 def votes(annotations, z, side):
-    """How many annotators have each pixel of a slice inside their contours, which LIDC draws just outside the nodule: (side, side)."""
+    """How many annotators have each pixel of a slice inside their contours, which LIDC draws just outside: (side, side)."""
     rows, columns = np.indices((side, side))
     pixels = np.c_[columns.ravel(), rows.ravel()]
     total = np.zeros((side, side), int)
