@@ -2,7 +2,7 @@
 
 | signal | a run of its own | a job on Slurm | a job of `slurm_local` |
 |---|---|---|---|
-| SIGTERM | ends with status 143 | is requeued, unless it was cancelled with scancel | ends with status 143 |
+| SIGTERM | ends with status 143 | is requeued, unless Slurm did so or scancel ended it | ends with status 143 |
 | SIGUSR1, SIGUSR2 | ends with 138 (SIGUSR2: as ever) | is requeued | is started again |
 
 A chunk is dropped and not finished because no one knows how long the machine will wait; nothing else is lost, as every finished
@@ -14,7 +14,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -51,15 +51,20 @@ def _handler(requeue: Handler | None) -> Handler:
     def handle(number: int, frame: FrameType | None) -> None:
         for other in {*STOPPING, *(OF_SUBMITIT if requeue else ())}:
             signal.signal(other, signal.SIG_IGN)  # once is enough
-        if requeue is None or (number == signal.SIGTERM and _is_final()):
-            _stop(number)
-        requeue(number, frame)
+        if requeue is not None and not (number == signal.SIGTERM and _is_decided()):
+            with suppress(subprocess.CalledProcessError):  # Slurm was faster
+                requeue(number, frame)
+        _stop(number)
 
     return handle
 
 
-def _is_final() -> bool:
-    """Whether SIGTERM means the end: without a queue, and for a job that its user cancelled."""
+def _is_decided() -> bool:
+    """Whether it is settled what becomes of a job that gets SIGTERM.
+
+    It is the end where there is no queue, and for a job that its user cancelled; and Slurm itself has put a job back into the queue
+    when its node fails, or when it is preempted on a cluster that requeues what it preempts.
+    """
     if os.environ["SUBMITIT_EXECUTOR"] != "slurm":
         return True
     command = ["scontrol", "show", "job", os.environ["SLURM_JOB_ID"]]
@@ -67,7 +72,7 @@ def _is_final() -> bool:
         shown = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
         return False
-    return "JobState=CANCELLED" in shown
+    return any(f"JobState={state}" in shown for state in ("CANCELLED", "PENDING"))
 
 
 def _stop(number: int) -> NoReturn:

@@ -3,6 +3,7 @@
 import itertools
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,8 @@ class SweepReport(Callback):
         results_dir = Path(config.results_dir)
         self.before = {key: errors_of(key.folder(results_dir)) for key in self.cells}
         started = time.strftime("%Y-%m-%d %H:%M:%S %z")
-        write_plan(results_dir, self.cells, {"started": started, "overrides": overrides})
+        with suppress(OSError):  # where nothing can be written, the sweep itself says so
+            write_plan(results_dir, self.cells, {"started": started, "overrides": overrides})
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         results_dir = Path(config.results_dir)

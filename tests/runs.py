@@ -1,7 +1,8 @@
 """Run the command line in this process, on few images."""
 
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -56,3 +57,20 @@ def tables_of(results_dir: Path, estimators: Iterable[str], dataset: str = "digi
     with TemporaryDirectory() as output:
         files |= {str(file.relative_to(output)): file for file in write_tables(compare(cells), Path(output))}
         return {name: file.read_bytes() for name, file in files.items()}
+
+
+def in_a_child(work: Callable[[], int]) -> int:
+    """Start `work` in a copy of this process, which exits with what it returns; the copy's process id."""
+    child = os.fork()
+    if child == 0:
+        status = 99
+        try:
+            status = work()
+        finally:
+            os._exit(status)
+    return child
+
+
+def exit_status(child: int) -> int:
+    """Wait for a child to end; minus the signal if one killed it."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 NODES = ("cdam1", "cdam2")
 DAEMONS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "scancel")
+KILL_WAIT = 5  # seconds between SIGTERM and SIGKILL
 REQUEUE_SECONDS = 5  # Slurm holds a requeued job back for as long as its credential lives; 120 by default
 
 
@@ -67,7 +69,20 @@ def slurm_cluster(folder: Path) -> Iterator[dict[str, str]]:
                 daemon.wait(10)
             except subprocess.TimeoutExpired:
                 daemon.kill()
+        for process in _processes_of(environment["SLURM_CONF"]):
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         shutil.rmtree(socket_path.parent, ignore_errors=True)
+
+
+def _processes_of(configuration: str) -> list[int]:
+    """What still runs with this cluster's configuration in its environment: jobs, and Slurm's processes around them."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            if f"SLURM_CONF={configuration}\0".encode() in file.read_bytes():
+                found.append(int(file.parent.name))
+    return found
 
 
 def slurm(environment: dict[str, str], *command: str) -> str:
@@ -105,7 +120,7 @@ def _configuration(folder: Path, socket_path: Path) -> str:
     control, *ports = _free_ports(1 + len(NODES))
     host = socket.gethostname()
     nodes = "\n".join(
-        f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=2 RealMemory=1000 State=UNKNOWN"
+        f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=4 RealMemory=1000 State=UNKNOWN"
         for node, port in zip(NODES, ports, strict=True)
     )
     return f"""\
@@ -133,7 +148,7 @@ SwitchType=switch/none
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 SchedulerParameters=sched_interval=2,bf_interval=2
-KillWait=5
+KillWait={KILL_WAIT}
 {nodes}
 PartitionName=main Nodes={",".join(NODES)} Default=YES MaxTime=INFINITE State=UP
 """

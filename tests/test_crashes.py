@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cdam_bench.runner import Job
-from tests.runs import cdam_bench, tables_of
+from tests.runs import cdam_bench, exit_status, in_a_child, tables_of
 
 ESTIMATORS = ("attention_map", "cdam")
 SWEEP = ("-m", f"estimator={','.join(ESTIMATORS)}", "dataset.num_images=4", "metric.fidelity.steps=2")
@@ -69,24 +69,19 @@ def run_and_die(results, at=None, after=None):
         at: the step it dies at.
         after: seconds after which it is killed.
     """
-    child = os.fork()
-    if child == 0:
-        status = 99
-        try:
-            with pytest.MonkeyPatch.context() as patch:
-                Death(at).lie_in_wait(patch)
-                status = cdam_bench(results, *SWEEP)
-        finally:
-            os._exit(status)
+
+    def work():
+        with pytest.MonkeyPatch.context() as patch:
+            Death(at).lie_in_wait(patch)
+            return cdam_bench(results, *SWEEP)
+
+    child = in_a_child(work)
     if after is not None:
         time.sleep(after)
         os.kill(child, signal.SIGKILL)
-    _, ended = os.waitpid(child, 0)
-    if os.WIFSIGNALED(ended):
-        assert os.WTERMSIG(ended) == signal.SIGKILL
-        return False
-    assert os.waitstatus_to_exitcode(ended) == 0
-    return True
+    status = exit_status(child)
+    assert status in (0, -signal.SIGKILL)
+    return status == 0
 
 
 @pytest.mark.parametrize("points", [10, pytest.param(200, marks=pytest.mark.slow)])

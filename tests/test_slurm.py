@@ -4,15 +4,19 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import pytest
 import torch
 
 from cdam_bench.progress import clock_of, errors_of, read_status, running_jobs
-from tests.runs import cdam_bench, tables_of
-from tests.slurm_cluster import missing_daemons, slurm, slurm_cluster, wait_for
+from tests.runs import cdam_bench, exit_status, in_a_child, tables_of
+from tests.slurm_cluster import KILL_WAIT, missing_daemons, slurm, slurm_cluster, wait_for
 
-ESTIMATORS, SHARDS, IMAGES = ("cdam", "integrated_gradients"), 2, 40
+ESTIMATORS = QUICK, SLOW = ("cdam", "integrated_gradients")
+SHARDS, IMAGES = 2, 40
+CELLS = Path("cells") / "digits_multi" / "digits_vit"
 WORK = (
     f"estimator={','.join(ESTIMATORS)}",
     f"shards={SHARDS}",
@@ -66,10 +70,21 @@ def log_of(results, name):
     return "".join(path.read_text() for path in (results / "sweeps" / ".submitit" / name).glob("*.err"))
 
 
+def unfinished(results):
+    """Jobs that ended without an answer to the command that submitted them."""
+    folders = (results / "sweeps" / ".submitit").iterdir()
+    return {path.name for path in folders if path.is_dir() and not list(path.glob("*_result.pkl"))}
+
+
 def queue(environment):
     """State and node of every job that is not over."""
     lines = slurm(environment, "squeue", "--noheader", "--array", "-o", "%i %T %N").splitlines()
     return {line.split()[0]: line.split()[1:] for line in lines}
+
+
+def running(environment):
+    """Name and node of every job that runs."""
+    return ((name, node[0]) for name, (state, *node) in queue(environment).items() if state == "RUNNING")
 
 
 def reason_to_skip():
@@ -80,59 +95,62 @@ def reason_to_skip():
 
 @pytest.mark.slurm
 @pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip())
-def test_a_disturbed_sweep_on_slurm_gives_the_tables_of_a_local_run(tmp_path):
+def test_a_disturbed_sweep_on_slurm_gives_the_tables_of_a_local_run(tmp_path, monkeypatch):
     results, whole = tmp_path / "slurm", tmp_path / "local"
-    os.environ["OMP_NUM_THREADS"] = str(torch.get_num_threads())  # sums round alike
-    with slurm_cluster(tmp_path / "cluster") as environment:
-        sweep = Sweep(environment, results)
-        twin = Sweep(environment, results, "estimator=cdam,attention_map", "shard=0")  # shard 0 of cdam a second time
-        assert cdam_bench(whole, "-m", *WORK[0:1], *WORK[2:]) == 0  # meanwhile, undivided
+    monkeypatch.setenv("OMP_NUM_THREADS", str(torch.get_num_threads()))  # sums round alike
+    with slurm_cluster(tmp_path / "cluster") as environment, ExitStack() as stack:
 
-        # two jobs do the same shard at the same time
-        def twins():
-            at_work = [(str(job["cell"]), job["shard"]) for job in heartbeats(results).values()]
-            return len(set(at_work)) < len(at_work)
+        def submit(*settings):
+            sweep = Sweep(environment, results, *settings)
+            stack.callback(sweep.give_up)
+            return sweep
 
-        wait_for(twins, "two jobs at work on one shard")
+        sweep = submit()
+        twin = submit(f"estimator={SLOW}", "shard=0")  # a second time
+        local = in_a_child(lambda: cdam_bench(whole, "-m", *(word for word in WORK if not word.startswith("shards="))))
 
-        # SIGUSR1: the job is requeued, and computes nothing again
-        name, job = wait_for(lambda: first(heartbeats(results), lambda job: job["done"] > 0), "a job with a chunk")
-        slurm(environment, "scancel", "--signal=USR1", name)
-        finished = chunks(job["cell"])
-        wait_for(lambda: "DUE TO JOB REQUEUE" in log_of(results, name), "the requeued job")
+        def at_work(estimator, shard, chunks_done=0):
+            """Names of the jobs at work on that share."""
+            return [
+                name
+                for name, job in heartbeats(results).items()
+                if (job["cell"].name, job["shard"]) == (estimator, shard) and job["done"] >= chunks_done
+            ]
+
+        # SIGUSR1: the job is requeued
+        (requeued,) = wait_for(lambda: at_work(QUICK, 0, 1) or at_work(QUICK, 1, 1), "a job with a chunk")
+        finished = chunks(results / CELLS / QUICK)
+        slurm(environment, "scancel", "--signal=USR1", requeued)
+        wait_for(lambda: len(at_work(SLOW, 0)) == 2, "two jobs at work on one shard at the same time")
+        wait_for(lambda: "DUE TO JOB REQUEUE" in log_of(results, requeued), "Slurm's word on it")
 
         # SIGKILL: the job is lost
-        killed, _ = wait_for(lambda: first(heartbeats(results), lambda _: True, but=name), "another job at work")
+        (killed,) = wait_for(lambda: at_work(SLOW, 1), "another job at work")
         slurm(environment, "scancel", "--signal=KILL", killed)
-        wait_for(lambda: killed not in queue(environment), "the end of the killed job")
+        wait_for(lambda: killed not in queue(environment), "its end")
 
         # a node goes down and comes back: its jobs start again
-        nodes = wait_for(
-            lambda: [node for state, *node in queue(environment).values() if state == "RUNNING"], "a running job"
-        )
-        (node,) = nodes[0]
+        name, node = wait_for(lambda: next(running(environment), None), "a job at work on a node")
         slurm(environment, "scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
-        time.sleep(1)
-        slurm(environment, "scontrol", "update", f"NodeName={node}", "State=RESUME")
+        wait_for(lambda: "DUE TO NODE FAILURE" in log_of(results, name), "Slurm's word on it")
+        time.sleep(KILL_WAIT + 1)
+        with suppress(subprocess.CalledProcessError):  # it may be back by itself
+            slurm(environment, "scontrol", "update", f"NodeName={node}", "State=RESUME")
 
         wait_for(lambda: not queue(environment), "the end of all jobs", 300)
         sweep.give_up()
         twin.give_up()
-        again = chunks(job["cell"])
-        assert {chunk: again[chunk] for chunk in finished} == finished
+        assert killed in unfinished(results)
+        again = chunks(results / CELLS / QUICK)
+        assert {chunk: again[chunk] for chunk in finished} == finished  # none was computed again
 
         # the same command once more does what the killed job left
-        last = Sweep(environment, results)
-        assert last.process.wait(300) == 0
+        assert submit().process.wait(300) == 0
+    assert exit_status(local) == 0
 
     cells = {cell.estimator: cell for cell in read_status(results)}
-    assert cells.keys() == {*ESTIMATORS, "attention_map"}
+    assert cells.keys() == set(ESTIMATORS)
     for estimator in ESTIMATORS:
         assert (cells[estimator].state, cells[estimator].done, cells[estimator].jobs) == ("done", IMAGES, [])
-        assert not errors_of(results / "cells" / "digits_multi" / "digits_vit" / estimator)
+        assert not errors_of(results / CELLS / estimator)
     assert tables_of(results, ESTIMATORS) == tables_of(whole, ESTIMATORS)
-
-
-def first(jobs, condition, but=None):
-    """The first of `jobs` that fulfils the condition."""
-    return next(((name, job) for name, job in jobs.items() if name != but and condition(job)), None)

@@ -18,7 +18,7 @@ from cdam_bench.runner import Job, starting_anywhere
 from cdam_bench.store import Cell, CellKey
 from scripts.merge import merge_results
 from scripts.status import status
-from tests.runs import cdam_bench, files_below, tables_of
+from tests.runs import cdam_bench, exit_status, files_below, in_a_child, tables_of
 from tests.scripts import run_script
 
 FOLDER = Path("cells") / "digits_multi" / "digits_vit"
@@ -92,22 +92,6 @@ def test_shards_alone_runs_all_shards_of_a_sweep(tmp_path, monkeypatch):
     assert tables_of(tmp_path, ("cdam", "attention_map")) == tables_of(tmp_path / "whole", ("cdam", "attention_map"))
 
 
-def in_a_child(work):
-    """Run `work` in a copy of this process; its process id. The status it exits with is what `work` returns."""
-    child = os.fork()
-    if child == 0:
-        status = 99
-        try:
-            status = work()
-        finally:
-            os._exit(status)
-    return child
-
-
-def exit_status(child):
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 def test_shards_and_their_twins_at_the_same_time_in_any_order_give_the_same_tables(tmp_path):
     assert cdam_bench(tmp_path / "whole", "estimator=cdam", "chunk_size=1") == 0
 
@@ -179,13 +163,14 @@ def test_a_signal_ends_the_run_in_one_line_and_all_finished_chunks_stay(tmp_path
         ("slurm", "RUNNING", signal.SIGTERM, True),
         ("slurm", "PREEMPTED", signal.SIGTERM, True),
         ("slurm", "CANCELLED", signal.SIGTERM, False),
+        ("slurm", "PENDING", signal.SIGTERM, False),
         ("slurm", "CANCELLED", signal.SIGUSR1, True),
         ("slurm", "RUNNING", signal.SIGUSR2, True),
         ("local", "", signal.SIGTERM, False),
         ("local", "", signal.SIGUSR1, True),
     ],
 )
-def test_a_job_of_submitit_is_requeued_unless_its_user_cancelled_it(executor, state, number, requeued, monkeypatch):
+def test_a_job_of_submitit_is_requeued_unless_that_is_decided_already(executor, state, number, requeued, monkeypatch):
     called = []
 
     def checkpoint_and_try_requeue(signum, _):

@@ -12,7 +12,7 @@ import numpy as np
 
 from cdam_bench.errors import UserError, nearest_names
 from cdam_bench.reporting.names import in_order
-from cdam_bench.store import CellResult, fingerprint, flatten, read_cells
+from cdam_bench.store import CellKey, CellResult, fingerprint, flatten, read_cells
 
 
 @dataclass(frozen=True)
@@ -74,14 +74,22 @@ class Comparison:
 
     def values(self, cell: CellResult, scores: list[str]) -> np.ndarray:
         """Scores of a cell, (images, scores), in the order of `images`; NaN where it has none."""
-        frame = cell.scores
-        columns = [
-            frame[score].to_numpy(dtype=np.float64) if score in frame else np.full(len(frame), np.nan)
-            for score in scores
-        ]
+        places, columns = self._columns[cell.key]
+        undefined = np.full(len(places), np.nan)
         values = np.full((len(self.images), len(scores)), np.nan)
-        values[[self._places[name] for name in frame["image"]]] = np.stack(columns, 1)
+        values[places] = np.stack([columns.get(score, undefined) for score in scores], 1)
         return values
+
+    @cached_property
+    def _columns(self) -> dict[CellKey, tuple[list[int], dict[str, np.ndarray]]]:
+        """Of every cell: the places of its images in `images`, and its scores by name."""
+        return {
+            cell.key: (
+                [self._places[name] for name in cell.scores["image"]],
+                {name: column.to_numpy() for name, column in cell.scores.items() if column.dtype.kind in "bif"},
+            )
+            for cell in self.cells
+        }
 
     @cached_property
     def _places(self) -> dict[str, int]:

@@ -206,7 +206,7 @@ def write_paired(comparisons: list[Comparison], output_dir: Path) -> list[Path]:
         for name, contents in texts.items():
             for extension, content in zip(EXTENSIONS, contents, strict=True):
                 path = output_dir / comparison.file_name(name, extension)
-                write_atomically(path, content.encode())
+                write_atomically(path, content.encode(), durable=False)
                 written.append(path)
     remove_stale(output_dir, written, FILES, EXTENSIONS)
     return written

@@ -420,9 +420,9 @@ def write_tables(comparisons: list[Comparison], output_dir: Path) -> list[Path]:
             page.append(f"## {comparison.title}: {table.layout.title.lower()}\n\n{to_markdown(table)}")
             for extension, convert in WRITERS.items():
                 path = output_dir / comparison.file_name(table.layout.name, extension)
-                write_atomically(path, convert(table).encode())
+                write_atomically(path, convert(table).encode(), durable=False)
                 written.append(path)
     remove_stale(output_dir, written, [*(layout.name for layout in LAYOUTS), "further_scores"], WRITERS)
     together = output_dir / "tables.md"
-    write_atomically(together, "\n".join(page).encode())
+    write_atomically(together, "\n".join(page).encode(), durable=False)
     return [*written, together]
