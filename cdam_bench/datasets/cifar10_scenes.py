@@ -13,9 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cdam_bench.datasets.cifar10 import CLASS_NAMES, SIDE, load_photographs
+from cdam_bench.datasets.drawn import DrawnScenes
 from cdam_bench.datasets.preprocessing import Preprocessing
 from cdam_bench.datasets.samples import Sample
-from cdam_bench.errors import require, require_count, require_number
+from cdam_bench.errors import require
 
 CANVAS = 2 * SIDE  # side of a scene, in pixels
 CELLS = 4  # in reading order
@@ -60,7 +61,7 @@ def cell_boxes() -> Tensor:
     return torch.cat([corners, corners + SIDE], dim=1)
 
 
-class Cifar10:
+class Cifar10(DrawnScenes):
     """One test photograph in a quadrant of a smooth background; the predicted class is explained.
 
     Args:
@@ -83,22 +84,14 @@ class Cifar10:
         seed: int = 0,
         annotated: bool = False,
     ) -> None:
-        require_count("dataset.num_images", num_images)
-        require_number("dataset.seed", seed)
+        super().__init__(preprocessing, num_images, seed)
         self.photographs = load_photographs(data_dir, "test")
         available = len(self.photographs.labels)
         require(num_images <= available, f"dataset.num_images={num_images}: there are {available} photographs")
         self.order = np.random.default_rng(seed).permutation(available)
-        self.num_images, self.seed, self.annotated = num_images, seed, annotated
-        self.preprocessing = preprocessing
-        self.mean, self.std = preprocessing.mean, preprocessing.std
+        self.annotated = annotated
 
-    def __len__(self) -> int:
-        return self.num_images
-
-    def __getitem__(self, index: int) -> Sample:
-        if not 0 <= index < self.num_images:
-            raise IndexError(index)
+    def draw(self, index: int) -> Sample:
         rng = np.random.default_rng([self.seed, index])
         place = self.order[index]
         cell = int(rng.integers(CELLS))
@@ -113,7 +106,7 @@ class Cifar10:
         )
 
 
-class Cifar10Grid:
+class Cifar10Grid(DrawnScenes):
     """Mosaics of four test photographs of four different classes, two of which are the targets.
 
     Args:
@@ -131,19 +124,10 @@ class Cifar10Grid:
     def __init__(
         self, data_dir: str | Path, preprocessing: Preprocessing, num_images: int = 300, seed: int = 0
     ) -> None:
-        require_count("dataset.num_images", num_images)
-        require_number("dataset.seed", seed)
+        super().__init__(preprocessing, num_images, seed)
         self.photographs = load_photographs(data_dir, "test")
-        self.num_images, self.seed = num_images, seed
-        self.preprocessing = preprocessing
-        self.mean, self.std = preprocessing.mean, preprocessing.std
 
-    def __len__(self) -> int:
-        return self.num_images
-
-    def __getitem__(self, index: int) -> Sample:
-        if not 0 <= index < self.num_images:
-            raise IndexError(index)
+    def draw(self, index: int) -> Sample:
         rng = np.random.default_rng([self.seed, index])
         classes = rng.permutation(len(CLASS_NAMES))[:CELLS]
         per_class = len(self.photographs.labels) // len(CLASS_NAMES)

@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cdam_bench.datasets.drawn import DrawnScenes
 from cdam_bench.datasets.preprocessing import Preprocessing
 from cdam_bench.datasets.samples import Sample
-from cdam_bench.errors import require, require_count, require_number
+from cdam_bench.errors import require
 
 SIDE = 64  # of a scene, in pixels
 CLASS_NAMES = tuple(str(digit) for digit in range(10))
@@ -37,7 +38,7 @@ def glyphs(split: str) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(images).float().reshape(-1, 8, 8) / 16, torch.from_numpy(labels)
 
 
-class DigitScenes:
+class DigitScenes(DrawnScenes):
     """Scenes of `num_objects` digits of different classes, as a dataset.
 
     Args:
@@ -63,20 +64,11 @@ class DigitScenes:
         annotated: bool = True,
     ) -> None:
         require(num_objects in (1, 2), f"dataset.num_objects={num_objects}: a scene has room for 1 or 2 digits")
-        require_count("dataset.num_images", num_images)
-        require_number("dataset.seed", seed)
+        super().__init__(preprocessing, num_images, seed)
         require(split in SPLITS, f"dataset.split={split} is unknown: use one of {', '.join(SPLITS)}")
-        self.num_objects, self.num_images, self.seed, self.split = num_objects, num_images, seed, split
-        self.preprocessing = preprocessing
-        self.annotated = annotated
-        self.mean, self.std = preprocessing.mean, preprocessing.std
+        self.num_objects, self.split, self.annotated = num_objects, split, annotated
 
-    def __len__(self) -> int:
-        return self.num_images
-
-    def __getitem__(self, index: int) -> Sample:
-        if not 0 <= index < self.num_images:
-            raise IndexError(index)
+    def draw(self, index: int) -> Sample:
         pictures, classes, boxes = render_scenes([(self.seed, index)], self.num_objects, self.split)
         scale = self.preprocessing.image_size / SIDE
         return Sample(
