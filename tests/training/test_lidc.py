@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
 from safetensors.torch import load_file, save_file
 
 from cdam_bench.backbones import create_vit, load_backbone
 from cdam_bench.backbones.heads import LinearHead
+from cdam_bench.cli import config_dir
 from cdam_bench.datasets import LidcNodules, Preprocessing
 from cdam_bench.datasets.lidc import VIEWS
 from cdam_bench.errors import UserError
@@ -186,6 +188,29 @@ def test_scores_by_hand():
     assert scores["mse"] == pytest.approx(0.5 / 8)
     assert scores["each"]["diameter"] == {"mse": 0.5, "r2": 0.5}
     assert scores["each"]["margin"] == {"mse": 0.0, "r2": 1.0}
+
+
+def test_a_sweep_gives_every_setting_its_own_files():
+    chosen = ["experiment=lidc_sweep", "dropout=0.03", "trainable_layers=10", "batch_size=8"]
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        config = compose("finetune_lidc", overrides=chosen)
+    assert config.schedule == "cyclic"
+    assert config.variant == "_layers10_dropout0.03_batch8"
+
+
+@pytest.mark.parametrize("backbone", ["dinov2_vits14_reg", "dinov2_vitb14_reg", "deit_vitb16", "dino_vits8"])
+@pytest.mark.parametrize("task", ["malignancy", "biomarkers"])
+def test_cells_look_for_the_weights_of_their_task_and_fold(task, backbone):
+    chosen = (
+        [] if backbone == "dinov2_vits14_reg" else [f"backbone=lidc_{backbone}"]
+    )  # the first is the datasets' own choice
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        cell = compose(overrides=[f"dataset=lidc_{task}", "dataset.fold=3", *chosen], config_name="config")
+        base = compose(overrides=[f"+backbone={backbone}"])
+    assert cell.backbone.head.weights == f"lidc/lidc_{task}_{backbone}_paper_fold3.safetensors"
+    assert (cell.backbone.head.task, cell.backbone.head.fold) == (task, 3)
+    assert cell.backbone.checkpoint == base.backbone.checkpoint
+    assert set(cell.metric) == {"fidelity", "box_sensitivity", "compactness", "mask_localisation"}
 
 
 @pytest.mark.parametrize(
