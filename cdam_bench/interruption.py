@@ -2,7 +2,7 @@
 
 | signal | a run of its own | a job on Slurm | a job of `slurm_local` |
 |---|---|---|---|
-| SIGTERM | ends with status 143 | is requeued, unless Slurm did so or scancel ended it | ends with status 143 |
+| SIGTERM | ends with status 143 | is requeued, unless Slurm is ending it already | ends with status 143 |
 | SIGUSR1, SIGUSR2 | ends with 138 (SIGUSR2: as ever) | is requeued | is started again |
 
 A chunk is dropped and not finished because no one knows how long the machine will wait; nothing else is lost, as every finished
@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
+
+from cdam_bench.progress import job_name
 
 Handler = Callable[[int, FrameType | None], None]
 STOPPING = (signal.SIGTERM, signal.SIGUSR1)
@@ -62,17 +64,18 @@ def _handler(requeue: Handler | None) -> Handler:
 def _is_decided() -> bool:
     """Whether it is settled what becomes of a job that gets SIGTERM.
 
-    It is the end where there is no queue, and for a job that its user cancelled; and Slurm itself has put a job back into the queue
-    when its node fails, or when it is preempted on a cluster that requeues what it preempts.
+    It is the end where there is no queue. On Slurm the job still counts as running when it is warned (preemption with a grace
+    time, `scancel --signal=TERM`); it does not when scancel ends it, or when Slurm itself has put it back into the queue, because
+    its node failed or because the cluster requeues what it preempts.
     """
     if os.environ["SUBMITIT_EXECUTOR"] != "slurm":
         return True
-    command = ["scontrol", "show", "job", os.environ["SLURM_JOB_ID"]]
+    name = (job_name() or "").split()[-1]
+    command = ["squeue", "--noheader", "--states=RUNNING", f"--jobs={name}", "--format=%T"]
     try:
-        shown = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False).stdout
+        return not subprocess.run(command, capture_output=True, text=True, timeout=20, check=False).stdout.strip()
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return any(f"JobState={state}" in shown for state in ("CANCELLED", "PENDING"))
+        return True
 
 
 def _stop(number: int) -> NoReturn:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 NODES = ("cdam1", "cdam2")
 DAEMONS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "scancel")
-KILL_WAIT = 5  # seconds between SIGTERM and SIGKILL
-REQUEUE_SECONDS = 5  # Slurm holds a requeued job back for as long as its credential lives; 120 by default
+KILL_WAIT = 2  # seconds between SIGTERM and SIGKILL
+REQUEUE_SECONDS = 10  # Slurm holds a requeued job back for as long as its credential lives; 120 by default
 
 
 def missing_daemons() -> list[str]:

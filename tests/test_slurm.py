@@ -127,7 +127,7 @@ def test_a_disturbed_sweep_on_slurm_gives_the_tables_of_a_local_run(tmp_path, mo
         # SIGKILL: the job is lost
         (killed,) = wait_for(lambda: at_work(SLOW, 1), "another job at work")
         slurm(environment, "scancel", "--signal=KILL", killed)
-        wait_for(lambda: killed not in queue(environment), "its end")
+        wait_for(lambda: "CANCELLED AT" in log_of(results, killed), "Slurm's word on it")
 
         # a node goes down and comes back: its jobs start again
         name, node = wait_for(lambda: next(running(environment), None), "a job at work on a node")

@@ -161,10 +161,9 @@ def test_a_signal_ends_the_run_in_one_line_and_all_finished_chunks_stay(tmp_path
     ("executor", "state", "number", "requeued"),
     [
         ("slurm", "RUNNING", signal.SIGTERM, True),
-        ("slurm", "PREEMPTED", signal.SIGTERM, True),
-        ("slurm", "CANCELLED", signal.SIGTERM, False),
+        ("slurm", "COMPLETING", signal.SIGTERM, False),
         ("slurm", "PENDING", signal.SIGTERM, False),
-        ("slurm", "CANCELLED", signal.SIGUSR1, True),
+        ("slurm", "RUNNING", signal.SIGUSR1, True),
         ("slurm", "RUNNING", signal.SIGUSR2, True),
         ("local", "", signal.SIGTERM, False),
         ("local", "", signal.SIGUSR1, True),
@@ -179,8 +178,13 @@ def test_a_job_of_submitit_is_requeued_unless_that_is_decided_already(executor, 
 
     monkeypatch.setenv("SUBMITIT_EXECUTOR", executor)
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    shown = subprocess.CompletedProcess([], 0, stdout=f"JobId=7 JobState={state} Reason=None")
-    monkeypatch.setattr(interruption.subprocess, "run", lambda *_, **__: shown)
+
+    def squeue(command, **_):
+        (states,) = [word.removeprefix("--states=").split(",") for word in command if word.startswith("--states=")]
+        assert "--jobs=7" in command
+        return subprocess.CompletedProcess(command, 0, stdout=f"{state}\n" if state in states else "")
+
+    monkeypatch.setattr(interruption.subprocess, "run", squeue)
     before = signal.signal(signal.SIGUSR2, checkpoint_and_try_requeue)
     try:
         with pytest.raises(SystemExit) as ended, interruption.stopping_on_signals():
