@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from cdam_bench.devices import num_devices, own_device
+from cdam_bench.devices import num_devices, take_own_device
 from cdam_bench.errors import UserError, require
 from cdam_bench.interruption import stopping_on_signals
 from cdam_bench.messages import config_dir, launcher_trouble, one_line
@@ -32,7 +33,7 @@ def _paper_blur(image_size: int | None) -> float:
 
 OmegaConf.register_new_resolver("paper_blur", _paper_blur, replace=True)
 OmegaConf.register_new_resolver("num_devices", num_devices, replace=True)
-OmegaConf.register_new_resolver("own_device", own_device, replace=True)
+warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/joblib' is validated")  # the plugin's keys, our values
 
 
 def run(task: Task, config_name: str) -> None:
@@ -47,6 +48,7 @@ def run(task: Task, config_name: str) -> None:
     def guarded(config: DictConfig) -> None:
         try:
             with stopping_on_signals():
+                take_own_device()
                 task(config)
         except Exception as error:
             is_mistake = isinstance(error, MISTAKES)

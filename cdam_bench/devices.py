@@ -25,6 +25,12 @@ def _usable() -> list[str]:
     return [name for name in listed.split(",") if name]
 
 
+def take_own_device() -> None:
+    """In a process of a sweep over devices, make its own GPU the only one that torch sees."""
+    if USABLE in os.environ:
+        os.environ["CUDA_VISIBLE_DEVICES"] = own_device()
+
+
 @lru_cache(maxsize=1)
 def own_device() -> str:
     """The GPU that this process takes for as long as it lives; "" where there is none.
