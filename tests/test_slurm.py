@@ -130,6 +130,7 @@ def test_a_disturbed_sweep_on_slurm_gives_the_tables_of_a_local_run(tmp_path, mo
         wait_for(lambda: "CANCELLED AT" in log_of(results, killed), "Slurm's word on it")
 
         # a node goes down and comes back: its jobs start again
+        wait_for(lambda: all(state != "COMPLETING" for state, *_ in queue(environment).values()), "the end of both")
         name, node = wait_for(lambda: next(running(environment), None), "a job at work on a node")
         slurm(environment, "scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
         wait_for(lambda: "DUE TO NODE FAILURE" in log_of(results, name), "Slurm's word on it")

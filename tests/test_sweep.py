@@ -8,14 +8,15 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from cdam_bench import interruption, progress
+from cdam_bench import interruption, progress, store
 from cdam_bench.estimators import GradCAM
 from cdam_bench.metrics import BoxSensitivity
 from cdam_bench.progress import Heartbeat, clock_of, read_status, running_jobs, status_table
 from cdam_bench.runner import Job, starting_anywhere
-from cdam_bench.store import Cell, CellKey
+from cdam_bench.store import Cell, CellKey, read_cells
 from scripts.merge import merge_results
 from scripts.status import status
 from tests.runs import cdam_bench, exit_status, files_below, in_a_child, tables_of
@@ -306,3 +307,21 @@ def test_box_responses_are_computed_once_by_jobs_that_follow_each_other_in_any_o
     for estimator, shard in (("cdam", 2), ("gradcam", 0), ("gradcam", 2), ("cdam", 0), ("cdam", 1), ("gradcam", 1)):
         assert cdam_bench(tmp_path, f"estimator={estimator}", "shards=3", f"shard={shard}") == 0
     assert len(calls) == 3  # chunks
+
+
+def test_status_parses_no_yaml_and_tables_read_every_description_once(tmp_path, monkeypatch):
+    """Times of 1,000 cells stand in docs/cluster.md; here what they follow from is counted."""
+    for number in range(60):
+        key = CellKey("digits", f"vit_{number // 10}", f"method_{number % 10}")
+        cell = Cell(tmp_path, key).open({"estimator": number % 10}, {"num_images": 2, "chunk_size": 2, "axes": {}})
+        scores = {"score/A_MIF": np.array([1.0, number]), "info/seconds": np.array([1.0])}
+        cell.chunks.write(0, 2, {"info/image": np.array(["a", "b"]), **scores})
+        cell.finish()
+    opened, parsed = [], []
+    read_text, load = Path.read_text, store.yaml.load
+    monkeypatch.setattr(Path, "read_text", lambda path, *a, **k: opened.append(path) or read_text(path, *a, **k))
+    monkeypatch.setattr(store.yaml, "load", lambda *a, **k: parsed.append(a) or load(*a, **k))
+    assert {cell.state for cell in read_status(tmp_path)} == {"done"}
+    assert (len(opened), len(parsed)) == (60, 0)
+    assert len(read_cells(tmp_path)) == 60
+    assert (len(opened), len(parsed)) == (120, 60)
