@@ -70,11 +70,19 @@ def rank_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         (rows,) in [−1, 1]; NaN where a row is constant or holds a NaN.
     Source: Spearman 1904.
     """
-    ranks = [pd.DataFrame(np.asarray(values, dtype=np.float64)).rank(axis=1).to_numpy() for values in (first, second)]
+    ranks = [_ranks(np.asarray(values, dtype=np.float64)) for values in (first, second)]
     first_ranks, second_ranks = (values - values.mean(1, keepdims=True) for values in ranks)
     scale = np.linalg.norm(first_ranks, axis=1) * np.linalg.norm(second_ranks, axis=1)
     with np.errstate(invalid="ignore"):
         return np.where(scale > 0, (first_ranks * second_ranks).sum(1) / scale, np.nan)
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Rank of every value in its row, 1 the smallest; ties share their mean rank, NaN stay NaN. Without either: no pandas."""
+    ordered = np.sort(values, axis=1)
+    if not (ordered[:, 1:] > ordered[:, :-1]).all():
+        return pd.DataFrame(values).rank(axis=1).to_numpy()
+    return values.argsort(axis=1).argsort(axis=1) + 1.0
 
 
 def agreement_of_means(
@@ -104,7 +112,8 @@ def agreement_of_means(
     known = np.isfinite(both)
     sums = _blockwise(_bootstrap_weights, np.where(known, both, 0), resamples, seed)
     with np.errstate(invalid="ignore"):
-        means = sums / _blockwise(_bootstrap_weights, known.astype(np.float64), resamples, seed)
+        # the weights of a resample add up to one
+        means = sums if known.all() else sums / _blockwise(_bootstrap_weights, known.astype(float), resamples, seed)
         observed = np.where(known, both, 0).sum(0) / known.sum(0)
     (correlation,) = rank_correlations(observed[None, :methods], observed[None, methods:])
     resampled = rank_correlations(means[:, :methods], means[:, methods:])
