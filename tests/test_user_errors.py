@@ -21,7 +21,7 @@ def weights(tmp_path):
     (folder / "text.pth").write_text("not weights")
     other = create_vit("vit_tiny_patch16_224", 10, 64, {"patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 4})
     save_file(other.state_dict(), folder / "narrow.safetensors")
-    save_file({"weight": torch.zeros(7, 96), "bias": torch.zeros(7)}, folder / "seven.safetensors")
+    save_file({"weight": torch.zeros(7, 128), "bias": torch.zeros(7)}, folder / "seven.safetensors")
     return folder
 
 
