@@ -57,7 +57,8 @@ def mean_intervals(
             continue
         resampled = _blockwise(_bootstrap_weights, kept - means[columns], resamples, seed)  # (resamples, columns)
         tail = (1 - confidence) / 2
-        low[columns], high[columns] = np.quantile(resampled, [tail, 1 - tail], axis=0) + means[columns]
+        ends = np.quantile(np.ascontiguousarray(resampled.T), [tail, 1 - tail], axis=1, overwrite_input=True)
+        low[columns], high[columns] = ends + means[columns]
     return [Interval(*map(float, row[:3]), int(row[3])) for row in zip(means, low, high, counts, strict=True)]
 
 
@@ -79,10 +80,13 @@ def rank_correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _ranks(values: np.ndarray) -> np.ndarray:
     """Rank of every value in its row, 1 the smallest; ties share their mean rank, NaN stay NaN. Without either: no pandas."""
-    ordered = np.sort(values, axis=1)
+    order = values.argsort(axis=1)
+    ordered = np.take_along_axis(values, order, axis=1)
     if not (ordered[:, 1:] > ordered[:, :-1]).all():
         return pd.DataFrame(values).rank(axis=1).to_numpy()
-    return values.argsort(axis=1).argsort(axis=1) + 1.0
+    ranks = np.empty(values.shape)
+    np.put_along_axis(ranks, order, np.arange(1.0, values.shape[1] + 1)[None], axis=1)
+    return ranks
 
 
 def agreement_of_means(
@@ -185,7 +189,10 @@ def _blockwise(
     count = len(values)
     rows = max(1, BLOCK // count)
     sizes = [min(rows, resamples - start) for start in range(0, resamples, rows)]
-    return np.concatenate([matrix(count, size, seed, block) @ values for block, size in enumerate(sizes)])
+    products = np.empty((resamples, values.shape[1]))
+    for block, size in enumerate(sizes):
+        np.matmul(matrix(count, size, seed, block), values, out=products[block * rows : block * rows + size])
+    return products
 
 
 @lru_cache(maxsize=4)

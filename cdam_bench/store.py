@@ -393,8 +393,12 @@ def read_scores(path: Path) -> pd.DataFrame:
 
 
 def _read_column(name: str, texts: Sequence[str]) -> list[str] | np.ndarray:
+    if name in TEXT_COLUMNS:
+        return list(texts)
     try:
-        return list(texts) if name in TEXT_COLUMNS else np.array([float(text or "nan") for text in texts])
+        if "" in texts:  # what is not defined for an image
+            texts = [text or "nan" for text in texts]
+        return np.array(list(map(float, texts)))
     except ValueError:
         return list(texts)
 
