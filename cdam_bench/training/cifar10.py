@@ -20,7 +20,7 @@ from cdam_bench.backbones.backbone import checked_device, chosen_precision, crea
 from cdam_bench.datasets.cifar10 import CLASS_NAMES, load_photographs
 from cdam_bench.datasets.cifar10_scenes import CELLS, COLOUR_GRID, COLOURS, backgrounds_of, mosaics, singles
 from cdam_bench.datasets.preprocessing import Preprocessing
-from cdam_bench.training.classifier import hardware, last_row, train_classifier
+from cdam_bench.training.classifier import equal_shares, hardware, last_row, train_classifier
 from cdam_bench.training.perturbation import perturb_features
 
 SHIFT = 4  # pixels a training photograph is moved by at most
@@ -148,7 +148,7 @@ class SceneBatches:
         generator = torch.Generator(self.device).manual_seed(1_000_003 * self.seed + step)
         if step < self.scenes_from:
             images, classes = self._drawn(step, self.cells_per_step, generator)
-            targets = _spread(classes[:, None])
+            targets = equal_shares(classes[:, None], len(CLASS_NAMES))
         else:
             images, targets = self._scenes(step, generator)
         return perturb_features((images - self.mean) / self.std, generator=generator, **self.perturbation), targets
@@ -175,11 +175,13 @@ class SceneBatches:
         drawn, classes = self._drawn(step, CELLS * four + count - four, generator)
         together = drawn[: CELLS * four].unflatten(0, (four, CELLS))
         alone = drawn[CELLS * four :]
-        low, high = COLOURS
-        colours = torch.rand(len(alone), *COLOUR_GRID, generator=generator, device=self.device) * (high - low) + low
+        backgrounds = random_backgrounds(len(alone), generator)
         cells = torch.randint(CELLS, (len(alone),), generator=generator, device=self.device)
-        images = torch.cat([mosaics(together), singles(alone, cells, backgrounds_of(colours))])
-        targets = [_spread(classes[: CELLS * four].unflatten(0, (four, CELLS))), _spread(classes[CELLS * four :, None])]
+        images = torch.cat([mosaics(together), singles(alone, cells, backgrounds)])
+        targets = [
+            equal_shares(classes[: CELLS * four].unflatten(0, (four, CELLS)), len(CLASS_NAMES)),
+            equal_shares(classes[CELLS * four :, None], len(CLASS_NAMES)),
+        ]
         return images, torch.cat(targets)
 
 
@@ -202,10 +204,11 @@ def augmented(images: Tensor, generator: torch.Generator) -> Tensor:
     return ((shifted - mean) * uniform(0.8, 1.2) + mean * uniform(0.8, 1.2)).clamp(0, 1)
 
 
-def _spread(classes: Tensor) -> Tensor:
-    """Classes (B, K) → target probabilities (B, 10): 1/K each; a class that comes twice counts twice."""
-    spread = torch.zeros(len(classes), len(CLASS_NAMES), device=classes.device)
-    return spread.scatter_add(1, classes, torch.full(classes.shape, 1 / classes.shape[1], device=classes.device))
+def random_backgrounds(count: int, generator: torch.Generator) -> Tensor:
+    """Backgrounds of single scenes (count, 3, 64, 64), on the generator's device."""
+    low, high = COLOURS
+    colours = torch.rand(count, *COLOUR_GRID, generator=generator, device=generator.device) * (high - low) + low
+    return backgrounds_of(colours)
 
 
 @torch.inference_mode()
@@ -229,9 +232,9 @@ def cifar10_accuracy(
     hits = {"single": 0.0, "mosaic": 0.0}
     order = torch.randperm(len(labels), generator=generator)
     for part in order.split(250):
-        colours = torch.rand(len(part), *COLOUR_GRID, generator=generator) * (COLOURS[1] - COLOURS[0]) + COLOURS[0]
+        backgrounds = random_backgrounds(len(part), generator)
         cells = torch.randint(CELLS, (len(part),), generator=generator)
-        scenes = singles(photographs[part] / 255, cells, backgrounds_of(colours))
+        scenes = singles(photographs[part] / 255, cells, backgrounds)
         hits["single"] += (model(preprocessing(scenes).to(device)).argmax(1).cpu() == labels[part]).sum().item()
     count = len(labels) // CELLS
     classes = torch.stack([torch.randperm(len(CLASS_NAMES), generator=generator)[:CELLS] for _ in range(count)])

@@ -141,6 +141,12 @@ def _append_row(path: Path, row: tuple[object, ...]) -> None:
         csv.writer(file).writerow(row)
 
 
+def equal_shares(classes: Tensor, num_classes: int) -> Tensor:
+    """Classes (B, K) → target probabilities (B, num_classes): 1/K each; a class that comes twice counts twice."""
+    shares = torch.zeros(len(classes), num_classes, device=classes.device)
+    return shares.scatter_add(1, classes, torch.full(classes.shape, 1 / classes.shape[1], device=classes.device))
+
+
 def hardware(device: torch.device) -> str:
     """What a model was trained on, for its card."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} CPU cores"

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cdam_bench.backbones.backbone import create_vit
 from cdam_bench.datasets.digits import CLASS_NAMES, render_scenes
 from cdam_bench.datasets.preprocessing import Preprocessing
-from cdam_bench.training.classifier import hardware, last_row, train_classifier
+from cdam_bench.training.classifier import equal_shares, hardware, last_row, train_classifier
 from cdam_bench.training.perturbation import perturb_features
 
 
@@ -56,15 +56,10 @@ class SceneBatches:
             if part
         ]
         images = self.preprocessing(torch.cat([pictures for pictures, _, _ in parts]))
-        targets = torch.cat([_spread(classes) for _, classes, _ in parts])
+        targets = torch.cat([equal_shares(classes, len(CLASS_NAMES)) for _, classes, _ in parts])
         generator = torch.Generator().manual_seed(1_000_003 * self.seed + step)
         images = perturb_features(images, self.blur_sigma, self.patch_size, generator, difficulty * self.probability)
         return images, targets
-
-
-def _spread(classes: Tensor) -> Tensor:
-    """Classes (B, K) → target probabilities (B, 10): 1/K each."""
-    return torch.zeros(len(classes), len(CLASS_NAMES)).scatter(1, classes, 1 / classes.shape[1])
 
 
 @torch.inference_mode()
