@@ -5,14 +5,12 @@ tokens as a photograph. So the network starts with the tokens of one cell alone,
 64×64 scenes: mosaics of four photographs (each of their classes a quarter of the target) and single ones on backgrounds.
 """
 
-import json
 import math
 from pathlib import Path
 
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from safetensors.torch import save_file
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
@@ -20,7 +18,7 @@ from cdam_bench.backbones.backbone import checked_device, chosen_precision, crea
 from cdam_bench.datasets.cifar10 import CLASS_NAMES, load_photographs
 from cdam_bench.datasets.cifar10_scenes import CELLS, COLOUR_GRID, COLOURS, backgrounds_of, mosaics, singles
 from cdam_bench.datasets.preprocessing import Preprocessing
-from cdam_bench.training.classifier import equal_shares, hardware, last_row, train_classifier
+from cdam_bench.training.classifier import equal_shares, train_classifier, write_model
 from cdam_bench.training.perturbation import perturb_features
 
 SHIFT = 4  # pixels a training photograph is moved by at most
@@ -281,27 +279,18 @@ def train_cifar10(config: DictConfig) -> None:
         precision=chosen_precision(config.runtime.precision, device),
     )
     plain = averaged.plain()
-    weights = {name: value.half().cpu().contiguous() for name, value in plain.state_dict().items()}
+    weights = {name: value.half().cpu() for name, value in plain.state_dict().items()}
     plain.load_state_dict({name: value.float() for name, value in weights.items()})  # measured as it is kept
     test = load_photographs(config.paths.data_dir, "test")
     accuracy = cifar10_accuracy(plain, test.images, test.labels, preprocessing, device)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    log = work_dir / "log.csv"
-    output.with_suffix(".csv").write_text(log.read_text())
-    save_file(weights, output)
-    settings = OmegaConf.to_container(config, resolve=True)
-    settings.pop("paths")
-    card = {
+    about = {
         "test accuracy": {
             "one photograph, top 1": round(accuracy["single"], 4),
             "mosaic of four classes, mean share of them in the top 4": round(accuracy["mosaic"], 4),
         },
         "test scenes": {"one photograph": len(test.labels), "mosaic": len(test.labels) // CELLS},
         "parameters": sum(p.numel() for p in plain.parameters()),
-        "training": last_row(log),
-        "hardware": hardware(device),
-        "torch": torch.__version__,
-        "config": settings,
     }
-    output.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
-    print(json.dumps(card["test accuracy"]))
+    settings = OmegaConf.to_container(config, resolve=True)
+    settings.pop("paths")
+    write_model(output, weights, work_dir, device, about, settings)

@@ -1,14 +1,17 @@
 """Train a small classifier from batches that depend on the step alone, so that a killed run resumes where it was."""
 
 import csv
+import json
 import math
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm import tqdm
@@ -145,6 +148,28 @@ def equal_shares(classes: Tensor, num_classes: int) -> Tensor:
     """Classes (B, K) → target probabilities (B, num_classes): 1/K each; a class that comes twice counts twice."""
     shares = torch.zeros(len(classes), num_classes, device=classes.device)
     return shares.scatter_add(1, classes, torch.full(classes.shape, 1 / classes.shape[1], device=classes.device))
+
+
+def write_model(
+    output: Path, weights: dict[str, Tensor], work_dir: Path, device: torch.device, about: dict[str, Any], config: Any
+) -> None:
+    """Write weights, and beside them the log (.csv) and a card (.json); print the accuracy.
+
+    Args:
+        output: .safetensors file.
+        weights: by name.
+        work_dir: of `train_classifier`, which has the log.
+        device: it was trained on.
+        about: "test accuracy" and what else the card begins with.
+        config: settings of the run, as plain values.
+    """
+    output.parent.mkdir(parents=True, exist_ok=True)
+    log = work_dir / "log.csv"
+    output.with_suffix(".csv").write_text(log.read_text())
+    save_file({name: value.contiguous() for name, value in weights.items()}, output)
+    trained = {"training": last_row(log), "hardware": hardware(device), "torch": torch.__version__, "config": config}
+    output.with_suffix(".json").write_text(json.dumps({**about, **trained}, indent=2) + "\n")
+    print(json.dumps(about["test accuracy"]))
 
 
 def hardware(device: torch.device) -> str:

@@ -1,18 +1,16 @@
 """Train `digits_vit` on digit scenes."""
 
-import json
 from pathlib import Path
 
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from cdam_bench.backbones.backbone import create_vit
 from cdam_bench.datasets.digits import CLASS_NAMES, render_scenes
 from cdam_bench.datasets.preprocessing import Preprocessing
-from cdam_bench.training.classifier import equal_shares, hardware, last_row, train_classifier
+from cdam_bench.training.classifier import equal_shares, train_classifier, write_model
 from cdam_bench.training.perturbation import perturb_features
 
 
@@ -94,18 +92,10 @@ def train_digits(config: DictConfig) -> None:
     work_dir, output = Path(config.work_dir), Path(config.output)
     averaged = train_classifier(model, batches, config.steps, work_dir, learning_rate=config.learning_rate)
     accuracy = digits_accuracy(averaged, preprocessing)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    log = work_dir / "log.csv"
-    output.with_suffix(".csv").write_text(log.read_text())
-    save_file({name: value.contiguous() for name, value in averaged.state_dict().items()}, output)
-    card = {
+    about = {
         "test accuracy": {"one digit, top 1": accuracy["single"], "two digits, both in the top 2": accuracy["multi"]},
         "test scenes": 2000,
         "parameters": sum(p.numel() for p in averaged.parameters()),
-        "training": last_row(log),
-        "hardware": hardware(torch.device("cpu")),
-        "torch": torch.__version__,
-        "config": OmegaConf.to_container(config, resolve=True),
     }
-    output.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
-    print(json.dumps(card["test accuracy"]))
+    settings = OmegaConf.to_container(config, resolve=True)
+    write_model(output, averaged.state_dict(), work_dir, torch.device("cpu"), about, settings)
