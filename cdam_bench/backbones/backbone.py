@@ -13,11 +13,13 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from cdam_bench.backbones.checkpoints import find_weights, load_head, load_weights
+from cdam_bench.backbones.conv_stem import ConvStem
 from cdam_bench.backbones.heads import blocks_read
 from cdam_bench.backbones.last_block import LastBlock, check_blocks
 from cdam_bench.errors import UserError, nearest_names, require
 
 PRECISIONS = ("fp32", "tf32", "bf16")
+EMBED_LAYERS = {"conv_stem": ConvStem}  # by the names that configs use in model_args.embed_layer
 
 
 class Backbone(nn.Module):
@@ -200,7 +202,7 @@ def create_vit(
         architecture: timm's name, as "vit_small_patch8_224.dino".
         num_classes: outputs of its own head; 0: none; None: timm's default.
         image_size: side in pixels; None: the architecture's.
-        model_args: further arguments of timm's VisionTransformer.
+        model_args: further arguments of timm's VisionTransformer; `embed_layer` may be a name in `EMBED_LAYERS`.
         pretrained: download timm's weights.
     Raises:
         UserError: for an unknown name, an image size the patches do not divide, or a failed download.
@@ -210,6 +212,10 @@ def create_vit(
         hint = f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()"
         raise UserError(f"backbone.architecture={architecture} is not a timm model: {hint}")
     options = dict(model_args or {})
+    if isinstance(options.get("embed_layer"), str):
+        name = options["embed_layer"]
+        require(name in EMBED_LAYERS, f"model_args.embed_layer={name} is unknown: use {', '.join(EMBED_LAYERS)}")
+        options["embed_layer"] = EMBED_LAYERS[name]
     if num_classes is not None:
         options["num_classes"] = num_classes
     if image_size is not None:

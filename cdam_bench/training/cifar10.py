@@ -277,10 +277,14 @@ def train_cifar10(config: DictConfig) -> None:
         learning_rate=config.learning_rate,
         ema_decay=config.ema_decay,
         precision=chosen_precision(config.runtime.precision, device),
+        workers=config.workers,
     )
     plain = averaged.plain()
-    weights = {name: value.half().cpu() for name, value in plain.state_dict().items()}
-    plain.load_state_dict({name: value.float() for name, value in weights.items()})  # measured as it is kept
+    weights = {
+        name: value.half().cpu() if value.is_floating_point() else value.cpu()
+        for name, value in plain.state_dict().items()
+    }
+    plain.load_state_dict(weights)  # measured as it is kept
     test = load_photographs(config.paths.data_dir, "test")
     accuracy = cifar10_accuracy(plain, test.images, test.labels, preprocessing, device)
     about = {
