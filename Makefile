@@ -35,10 +35,11 @@ lidc-demo: setup  ## phantom nodules: make, fine-tune a small ViT, explain, tabl
 	$(BIN)/python scripts/make_tables.py results_dir=results/lidc_demo
 	$(BIN)/python scripts/make_figures.py results_dir=results/lidc_demo
 
-reference:  ## copy the demo's tables and figures to results/reference/, which is committed
-	for dataset in digits digits_multi; do \
-	    mkdir -p results/reference/$$dataset && \
-	    cp results/tables/$$dataset/digits_vit/* results/figures/$$dataset/digits_vit/* results/reference/$$dataset/; \
+reference:  ## copy the tables and figures of the demo and of experiment=cifar10 to results/reference/, which is committed
+	for cells in digits/digits_vit digits_multi/digits_vit cifar10/cifar10_vit cifar10_grid/cifar10_vit; do \
+	    test -d results/tables/$$cells || continue; \
+	    mkdir -p results/reference/$${cells%/*} && \
+	    cp results/tables/$$cells/* results/figures/$$cells/* results/reference/$${cells%/*}/; \
 	done
 
 test: setup  ## the ordinary test suite

@@ -13,6 +13,7 @@ import numpy as np
 
 from cdam_bench.errors import UserError
 from cdam_bench.reporting.comparisons import Comparison
+from cdam_bench.reporting.markdown import markdown_rows
 from cdam_bench.reporting.names import display_name
 from cdam_bench.statistics import RESAMPLES, mean_intervals
 from cdam_bench.store import fingerprint, write_atomically
@@ -126,7 +127,7 @@ def finetuning_markdown(rows: list[Row]) -> str:
         )
         if task == "biomarkers":
             note += " MSE of biomarkers standardised on the training nodules, mean over the eight."
-        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        table = markdown_rows(lines)
         parts.append(f"## {data}: {task}, fine-tuned\n\n{note}\n\n{table}\n")
     return "\n".join(parts)
 
@@ -176,7 +177,7 @@ def outputs_markdown(comparison: Comparison) -> str:
             name = display_name(cell.key.estimator)
             done = "" if cell.is_complete else f" ({len(cell.scores)} of {cell.num_images})"
             lines.append([name + done, *(text.replace("-", "−") for text in texts)])
-        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        table = markdown_rows(lines)
         parts.append(f"{heading}:\n\n{table}")
     return "\n\n".join(parts) + "\n"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cdam_bench.reporting.comparisons import Comparison, remove_stale
+from cdam_bench.reporting.markdown import markdown_rows
 from cdam_bench.reporting.names import display_name
 from cdam_bench.reporting.tables import LAYOUTS, SIGNIFICANCE, Column, format_interval
 from cdam_bench.statistics import (
@@ -147,7 +148,7 @@ def agreement_page(comparison: Comparison, found: list[Agreement]) -> str:
 
 def _page(note: str, heading: list[str], rows: list[list[str]]) -> str:
     lines = [heading, ["---"] * len(heading), *rows]
-    return f"{note}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return f"{note}\n\n{markdown_rows(lines)}\n"
 
 
 def differences_csv(found: list[Difference]) -> str:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from cdam_bench.reporting.comparisons import Comparison
+from cdam_bench.reporting.markdown import markdown_rows
 from cdam_bench.reporting.names import display_name
 from cdam_bench.reporting.tables import make_tables, to_markdown
 from cdam_bench.store import write_atomically
@@ -60,4 +61,4 @@ def _runs(comparison: Comparison) -> str:
         versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
         lines.append((display_name(cell.key.estimator), images, *times, about["device"], versions))
     note = "Seconds: of the chunks, with what they shared through the store; who comes first computes it for all."
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + f"\n\n{note}"
+    return f"{markdown_rows(lines)}\n\n{note}"

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from cdam_bench.reporting.comparisons import Comparison, remove_stale
+from cdam_bench.reporting.markdown import markdown_rows
 from cdam_bench.reporting.names import display_name
 from cdam_bench.statistics import RESAMPLES, Interval, holm, mean_intervals, paired_p_values
 from cdam_bench.store import write_atomically
@@ -311,8 +312,7 @@ def to_markdown(table: Table) -> str:
     """The caption and a table of GitHub's kind."""
     heading, *rows = ([text.replace("|", "\\|") for text in line] for line in _grid(table, lambda text: f"**{text}**"))
     rule = ["---", *["---:"] * (len(heading) - 1)]
-    lines = [f"| {' | '.join(line)} |" for line in (heading, rule, *rows)]
-    return f"{caption(table)}\n\n" + "\n".join(lines) + "\n"
+    return f"{caption(table)}\n\n{markdown_rows([heading, rule, *rows])}\n"
 
 
 CSV_HEADING = (

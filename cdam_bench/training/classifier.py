@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from cdam_bench.errors import require
 from cdam_bench.training.muon import Muon
+from cdam_bench.training.state import save_state
 
 LOG_FIELDS = ("step", "loss", "learning_rate", "seconds", "cpu_seconds")  # cpu_seconds: of all cores together
 
@@ -103,8 +104,7 @@ def train_classifier(
                     "seconds": time.perf_counter() - start,
                     "cpu_seconds": time.process_time() - cpu_start,
                 }
-                torch.save(state, state_path.with_suffix(".tmp"))
-                state_path.with_suffix(".tmp").replace(state_path)
+                save_state(state, state_path)
     return averaged.module.eval()
 
 

@@ -28,6 +28,7 @@ from cdam_bench.errors import UserError, require, require_count, require_number
 from cdam_bench.lidc.finetuned import kept_digest, save_finetuned
 from cdam_bench.lidc.nodule_set import NoduleSet
 from cdam_bench.store import fingerprint, write_atomically
+from cdam_bench.training.state import save_state
 
 SLICES = range(14, 19)  # of which training takes a random one
 LOSSES: dict[str, Callable[[], nn.Module]] = {"bce": nn.BCEWithLogitsLoss, "huber": nn.HuberLoss, "mse": nn.MSELoss}
@@ -237,9 +238,7 @@ class Finetuning:
             "best": self.best,
             "best_tensors": self.best_tensors,
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(state, path.with_suffix(".tmp"))
-        path.with_suffix(".tmp").replace(path)
+        save_state(state, path)
 
     def _resume(self, path: Path, stamp: str) -> None:
         """Go on from a saved state; one of another configuration is begun anew."""

@@ -30,6 +30,7 @@ from cdam_bench.datasets.pictures import PictureFile, is_picture, read_picture, 
 from cdam_bench.datasets.preprocessing import Preprocessing
 from cdam_bench.datasets.samples import image_seed
 from cdam_bench.errors import require
+from cdam_bench.training.state import save_state
 
 Labelled = list[tuple[Path, int]]
 
@@ -223,7 +224,7 @@ class LinearProbe:
         self.save()
 
     def save(self) -> None:
-        """Write the state, first under another name: a kill leaves the old one or the new one."""
+        """Write the state."""
         if not self.processes.is_first:
             return
         state = {
@@ -234,9 +235,7 @@ class LinearProbe:
             "best": self.best,
             "best_head": self.best_head,
         }
-        self.state_path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(state, self.state_path.with_suffix(".tmp"))
-        self.state_path.with_suffix(".tmp").replace(self.state_path)
+        save_state(state, self.state_path)
 
     def _resume(self) -> None:
         state = torch.load(self.state_path, map_location="cpu", weights_only=True)

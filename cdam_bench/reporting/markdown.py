@@ -1,0 +1,8 @@
+"""Tables of GitHub's Markdown."""
+
+from collections.abc import Iterable
+
+
+def markdown_rows(lines: Iterable[Iterable[str]]) -> str:
+    """Rows of a table, the rule under the heading among them: a line each."""
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
