@@ -1,4 +1,8 @@
-"""Tables of a page that repeat committed results: `<!-- table: DATASET means|differences SCORE … -->`, then a Markdown table."""
+"""Tables of a page that repeat committed results.
+
+Before each stands `<!-- table: DATASET means SCORE … -->`, `<!-- table: DATASET differences SCORE … -->` (from CDAM), or
+`<!-- table: DATASET agreement -->`.
+"""
 
 import re
 from pathlib import Path
@@ -10,7 +14,7 @@ from cdam_bench.reporting.names import display_name
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 MEANS = ("correctness", "class_discrimination", "compactness", "localisation")
-MARK = re.compile(r"<!-- table: (\S+) (means|differences) (.+?) -->\n((?:\|.*\n)+)")
+MARK = re.compile(r"<!-- table: (\S+) (means|differences|agreement)(.*?) -->\n((?:\|.*\n)+)")
 NUMBER = re.compile(r"−?\d+(?:\.\d+)?")
 
 
@@ -23,22 +27,32 @@ def committed(dataset: str, kind: str) -> pd.DataFrame:
 
 
 def check_tables(page: str) -> int:
-    """Every marked table has all methods, and in every cell mean, low and high as committed, to the digits shown; how many."""
+    """Every marked table shows what is committed, to the digits it shows; says how many there are."""
     tables = MARK.findall(page)
     for dataset, kind, scores, text in tables:
-        values = committed(dataset, kind).set_index(["estimator", "score"])
-        by_name = {display_name(name): name for name in values.index.unique("estimator")}
         _heading, _rule, *rows = text.splitlines()
-        assert len(rows) == len(by_name)
-        for row in rows:
-            name, *cells = (cell.strip().strip("*") for cell in row.strip("|").split("|"))
-            assert len(cells) == len(scores.split())
-            for score, cell in zip(scores.split(), cells, strict=True):
-                shown = NUMBER.findall(cell)
-                expected = values.loc[(by_name[name], score), ["mean", "low", "high"]]
-                for text_shown, value in zip(shown, expected, strict=True):
-                    digits = len(text_shown.partition(".")[2])
-                    assert float(text_shown.replace("−", "-")) == pytest.approx(value, abs=0.51 * 10**-digits), (
-                        f"{dataset} {name} {score}: {cell}, committed {list(expected)}"
-                    )
+        if kind == "agreement":
+            lines = (REFERENCE / dataset / "agreement.md").read_text(encoding="utf-8").splitlines()
+            assert [row for row in lines if row in rows] == rows
+        else:
+            check_rows(rows, committed(dataset, kind), scores.split())
     return len(tables)
+
+
+def check_rows(rows: list[str], values: pd.DataFrame, scores: list[str]) -> None:
+    """One row per method, and in its cells mean, low and high; of differences, the significant ones are bold."""
+    by_name = {display_name(name): name for name in values["estimator"].unique()}
+    values = values.set_index(["estimator", "score"])
+    assert len(rows) == len(by_name)
+    for row in rows:
+        name, *cells = (cell.strip() for cell in row.strip("|").split("|"))
+        assert len(cells) == len(scores)
+        for score, cell in zip(scores, cells, strict=True):
+            expected = values.loc[(by_name[name], score)]
+            shown = NUMBER.findall(cell)
+            assert len(shown) == 3
+            for text, value in zip(shown, expected[["mean", "low", "high"]], strict=True):
+                decimals = len(text.partition(".")[2])
+                assert float(text.replace("−", "-")) == pytest.approx(value, abs=0.51 * 10**-decimals), (name, score)
+            if "p_holm" in expected:
+                assert cell.startswith("**") == (expected["p_holm"] <= 0.05), (name, score)

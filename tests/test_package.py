@@ -19,12 +19,13 @@ def test_configuration_and_small_weights_travel_in_the_wheel(tmp_path):
     configs = {f"cdam_bench/conf/{path.relative_to(ROOT / 'conf')}" for path in (ROOT / "conf").rglob("*.yaml")}
     assert configs
     assert configs <= names
-    assert "cdam_bench/weights/digits_vit.safetensors" in names
+    assert {f"cdam_bench/weights/{name}.safetensors" for name in ("digits_vit", "cifar10_vit")} <= names
     assert wheel.stat().st_size < 20e6
 
 
-def test_the_committed_digits_weights_are_small_and_have_their_card_and_log():
+@pytest.mark.parametrize(("name", "bytes_allowed"), [("digits_vit", 3e6), ("cifar10_vit", 8e6)])
+def test_the_committed_weights_are_small_and_have_their_card_and_log(name, bytes_allowed):
     folder = ROOT / "cdam_bench" / "weights"
-    assert (folder / "digits_vit.safetensors").stat().st_size <= 3e6
-    assert "test accuracy" in (folder / "digits_vit.json").read_text()
-    assert len((folder / "digits_vit.csv").read_text().splitlines()) > 100
+    assert (folder / f"{name}.safetensors").stat().st_size <= bytes_allowed
+    assert "test accuracy" in (folder / f"{name}.json").read_text()
+    assert len((folder / f"{name}.csv").read_text().splitlines()) > 100

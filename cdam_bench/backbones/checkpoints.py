@@ -18,7 +18,6 @@ from cdam_bench.errors import UserError, require
 
 PACKAGED = Path(__file__).parents[1] / "weights"
 DINO_BLOCKS = 4  # blocks whose [CLS] DINO's official classifiers for ViT-S read (eval_linear.py --n_last_blocks 4)
-TRAINED_BY = {"cifar10_vit.safetensors": "scripts/train_cifar10.py"}  # small ViTs that do not come with the package
 PROBE_SUFFIX = "_linear.safetensors"  # of the heads that scripts/train_linear_probe.py makes
 MAX_KEYS_SHOWN = 8
 
@@ -50,8 +49,6 @@ def find_weights(name: str | Path, weights_dir: str | Path | None = None) -> Pat
     mend = "put it there or give its path"
     if str(name).endswith(PROBE_SUFFIX):
         mend = f"train it with scripts/train_linear_probe.py, or {mend}"
-    if str(name) in TRAINED_BY:
-        mend = f"train it with {TRAINED_BY[str(name)]}, or {mend}"
     raise UserError(f"weights file {name} not found (searched {searched}): {mend}")
 
 
