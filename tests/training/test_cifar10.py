@@ -120,7 +120,7 @@ def test_accuracy_of_a_model_that_knows_and_of_one_that_guesses():
         return torch.zeros(len(scenes), 10).scatter_add(1, classes, grey.float())
 
     accuracy = cifar10_accuracy(knows, photographs, labels, plain, torch.device("cpu"))
-    assert accuracy == {"single": 1.0, "mosaic": 1.0}
+    assert accuracy == {"single": 1.0, "mosaic": 1.0, "apart": 1.0}
     guess = cifar10_accuracy(
         lambda scenes: torch.arange(10.0).flip(0).expand(len(scenes), 10),
         photographs,
@@ -130,6 +130,7 @@ def test_accuracy_of_a_model_that_knows_and_of_one_that_guesses():
     )
     assert guess["single"] == pytest.approx(0.1)
     assert guess["mosaic"] == pytest.approx(0.4, abs=0.05)
+    assert guess["apart"] == guess["mosaic"]
 
 
 @pytest.mark.skipif(not (SHARED / "cifar10").is_dir(), reason="needs the photographs")
