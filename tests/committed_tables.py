@@ -23,7 +23,8 @@ def committed(dataset: str, kind: str) -> pd.DataFrame:
     folder = REFERENCE / dataset
     if kind == "differences":
         return pd.read_csv(folder / "differences.csv").rename(columns={"difference": "mean"})
-    return pd.concat([pd.read_csv(folder / f"{name}.csv") for name in MEANS])
+    files = [folder / f"{name}.csv" for name in MEANS]
+    return pd.concat([pd.read_csv(file) for file in files if file.exists()])  # one target: no class discrimination
 
 
 def check_tables(page: str) -> int:
