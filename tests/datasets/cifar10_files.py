@@ -1,10 +1,12 @@
-"""Small stand-ins for CIFAR-10 in each form it comes in."""
+"""Small stand-ins for CIFAR-10 in each form it comes in, and the photographs themselves where they are at hand."""
 
 import hashlib
 import pickle
 import zipfile
+from pathlib import Path
 
 import numpy as np
+import pytest
 import torchvision
 from PIL import Image
 
@@ -12,6 +14,8 @@ from cdam_bench.datasets import cifar10
 from cdam_bench.datasets.cifar10 import CLASS_NAMES
 
 PER_CLASS = {"train": 4, "test": 3}
+REAL = Path(__file__).parents[3] / "shared" / "data" / "cifar10"
+needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="no CIFAR-10 at hand")
 
 
 def small(monkeypatch):

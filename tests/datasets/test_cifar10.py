@@ -10,9 +10,7 @@ import torchvision
 from cdam_bench.datasets import cifar10
 from cdam_bench.datasets.cifar10 import CLASS_NAMES, load_photographs
 from cdam_bench.errors import UserError
-from tests.datasets.cifar10_files import PER_CLASS, class_folders, official, pixels, small, zips
-
-SHARED = Path(__file__).parents[3] / "shared" / "data"
+from tests.datasets.cifar10_files import PER_CLASS, REAL, class_folders, needs_real, official, pixels, small, zips
 
 
 @pytest.fixture(autouse=True)
@@ -124,10 +122,10 @@ def test_an_unknown_split_is_told(tmp_path):
         load_photographs(tmp_path, "valid")
 
 
-@pytest.mark.skipif(not (SHARED / "cifar10").is_dir(), reason="needs the photographs")
+@needs_real
 def test_the_real_test_photographs_are_complete_and_look_like_photographs(monkeypatch):
     monkeypatch.setattr(cifar10, "PER_CLASS", {"test": 1000})
-    photographs = load_photographs(SHARED, "test")
+    photographs = load_photographs(REAL, "test")
     assert photographs.images.shape == (10000, 3, 32, 32)
     assert photographs.labels.bincount().tolist() == [1000] * len(CLASS_NAMES)
     values = photographs.images.float() / 255

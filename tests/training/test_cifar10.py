@@ -2,7 +2,6 @@
 
 import json
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,8 +12,8 @@ from cdam_bench.backbones.checkpoints import PACKAGED
 from cdam_bench.datasets.cifar10 import load_photographs
 from cdam_bench.datasets.preprocessing import Preprocessing
 from cdam_bench.training.cifar10 import SceneBatches, SceneViT, augmented, cifar10_accuracy, mimic_trained_attention
+from tests.datasets.cifar10_files import REAL, needs_real
 
-SHARED = Path(__file__).parents[3] / "shared" / "data"
 SMALL = {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
 PREPROCESSING = Preprocessing(image_size=64, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2))
 
@@ -133,7 +132,7 @@ def test_accuracy_of_a_model_that_knows_and_of_one_that_guesses():
     assert guess["apart"] == guess["mosaic"]
 
 
-@pytest.mark.skipif(not (SHARED / "cifar10").is_dir(), reason="needs the photographs")
+@needs_real
 def test_the_packaged_network_is_as_good_as_its_card_says():
     card = json.loads((PACKAGED / "cifar10_vit.json").read_text())
     settings = {name: card["config"]["backbone"][name] for name in ("architecture", "num_classes", "image_size")}
@@ -144,7 +143,7 @@ def test_the_packaged_network_is_as_good_as_its_card_says():
     )
     colours = card["config"]["backbone"]["preprocessing"]
     preprocessing = Preprocessing(64, mean=colours["mean"], std=colours["std"])
-    photographs = load_photographs(SHARED, "test")
+    photographs = load_photographs(REAL, "test")
     every_tenth = slice(None, None, 10)
     accuracy = cifar10_accuracy(
         backbone, photographs.images[every_tenth], photographs.labels[every_tenth], preprocessing, torch.device("cpu")

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 from cdam_bench.backbones.checkpoints import load_head
 from cdam_bench.training import linear_probe
 from cdam_bench.training.linear_probe import EpochSampler, LinearProbe, Processes, split, train_linear_probe
+from tests.datasets.cifar10_files import REAL, needs_real
 from tests.scripts import run_script
 
-CIFAR = Path(__file__).parents[3] / "shared" / "data" / "cifar10"
 COLOURS = {"blue": (30, 60, 200), "green": (40, 180, 60), "red": (210, 40, 30)}
 SMALL = (
     "backbone=digits_vit",
@@ -141,10 +141,10 @@ def test_two_processes_give_the_head_of_one(pictures):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not CIFAR.is_dir(), reason="no CIFAR-10 at hand")
+@needs_real
 def test_probe_learns_real_photographs(tmp_path):
     """1000 CIFAR-10 photographs and random features: far from good, and well above the chance of 10 %."""
-    with zipfile.ZipFile(CIFAR / "test.zip") as archive:
+    with zipfile.ZipFile(REAL / "test.zip") as archive:
         chosen = sorted(name for name in archive.namelist() if name.lower().endswith((".jpg", ".jpeg", ".png")))
         classes = sorted({Path(name).parent.name for name in chosen})
         for name in classes:
