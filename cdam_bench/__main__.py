@@ -1,11 +1,12 @@
-"""`python -m cdam_bench`: run one cell, or with -m a sweep of them."""
+"""`python -m cdam_bench`: run one cell, or with -m a sweep of them; the same as `cdam-bench run`."""
 
-from cdam_bench.cli import run
-from cdam_bench.runner import run_cell
+import sys
+
+from cdam_bench.cli.commands import BY_NAME, start
 
 
 def main() -> None:
-    run(run_cell, "config")
+    start(BY_NAME["run"], sys.argv[1:])
 
 
 if __name__ == "__main__":

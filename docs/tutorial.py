@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 
 import cdam_bench
-from cdam_bench.concepts import Concepts
 from cdam_bench.datasets import DigitScenes
+from cdam_bench.datasets.concepts import Concepts
 from cdam_bench.estimators import CDAM, AttentionMap
 from cdam_bench.explaining.attention import correlation, head_shares
 from cdam_bench.explaining.explanation import named_backbone, prepare

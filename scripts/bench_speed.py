@@ -1,7 +1,7 @@
-"""Time explanations and perturbations against plain forward passes: `python scripts/bench_speed.py device=cpu|cuda`."""
+"""Time explanations and perturbations against plain forward passes: `python scripts/bench_speed.py device=cpu|cuda`;
+the same as `cdam-bench measure speed`."""
 
-from cdam_bench.cli import run
-from cdam_bench.speed import measure_speed
+from cdam_bench.cli import script
 
 if __name__ == "__main__":
-    run(measure_speed, "bench_speed")
+    script("measure speed")

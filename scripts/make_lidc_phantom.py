@@ -1,7 +1,7 @@
-"""Nodules made by formula, to try everything without a CT scan: `python scripts/make_lidc_phantom.py`."""
+"""Nodules made by formula, to try everything without a CT scan: `python scripts/make_lidc_phantom.py`;
+the same as `cdam-bench prepare phantom`."""
 
-from cdam_bench.cli import run
-from cdam_bench.lidc.phantom import make_phantom
+from cdam_bench.cli import script
 
 if __name__ == "__main__":
-    run(make_phantom, "make_lidc_phantom")
+    script("prepare phantom")

@@ -1,7 +1,7 @@
-"""How often a concept's map points at the right digit: `python scripts/measure_concepts.py`; see docs/concepts.md."""
+"""How often a concept's map points at the right digit: `python scripts/measure_concepts.py`; see docs/concepts.md;
+the same as `cdam-bench measure concepts`."""
 
-from cdam_bench.cli import run
-from cdam_bench.explaining.pointing import measure_pointing
+from cdam_bench.cli import script
 
 if __name__ == "__main__":
-    run(measure_pointing, "measure_concepts")
+    script("measure concepts")

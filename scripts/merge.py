@@ -1,17 +1,7 @@
-"""Finish the cells whose chunks are all there: `python scripts/merge.py [results_dir=…] [sources=[…]]`."""
+"""Finish the cells whose chunks are all there: `python scripts/merge.py [results_dir=…] [sources=[…]]`;
+the same as `cdam-bench merge`."""
 
-from pathlib import Path
-
-from omegaconf import DictConfig
-
-from cdam_bench.cli import run
-from cdam_bench.merging import merge
-
-
-def merge_results(config: DictConfig) -> None:
-    for line in merge(Path(config.results_dir), [Path(source) for source in config.sources]):
-        print(line)
-
+from cdam_bench.cli import script
 
 if __name__ == "__main__":
-    run(merge_results, "merge")
+    script("merge")

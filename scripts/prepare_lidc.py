@@ -1,7 +1,7 @@
-"""Crops, labels and biomarkers of the nodules of LIDC-IDRI: `python scripts/prepare_lidc.py dicom_dir=/data/LIDC-IDRI`."""
+"""Crops, labels and biomarkers of the nodules of LIDC-IDRI: `python scripts/prepare_lidc.py dicom_dir=/data/LIDC-IDRI`;
+the same as `cdam-bench prepare lidc`."""
 
-from cdam_bench.cli import run
-from cdam_bench.lidc.prepare import prepare_lidc
+from cdam_bench.cli import script
 
 if __name__ == "__main__":
-    run(prepare_lidc, "prepare_lidc")
+    script("prepare lidc")

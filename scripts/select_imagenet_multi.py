@@ -1,7 +1,7 @@
-"""Choose the ImageNet images that show two different objects: `python scripts/select_imagenet_multi.py`."""
+"""Choose the ImageNet images that show two different objects: `python scripts/select_imagenet_multi.py`;
+the same as `cdam-bench prepare imagenet-multi`."""
 
-from cdam_bench.cli import run
-from cdam_bench.datasets.multi_object import select_imagenet_multi
+from cdam_bench.cli import script
 
 if __name__ == "__main__":
-    run(select_imagenet_multi, "select_imagenet_multi")
+    script("prepare imagenet-multi")

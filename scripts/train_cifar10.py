@@ -1,7 +1,6 @@
-"""Train the small ViT that explains CIFAR-10 scenes: `python scripts/train_cifar10.py`."""
+"""Train the small ViT that explains CIFAR-10 scenes: `python scripts/train_cifar10.py`; the same as `cdam-bench train cifar10`."""
 
-from cdam_bench.cli import run
-from cdam_bench.training.cifar10 import train_cifar10
+from cdam_bench.cli import script
 
 if __name__ == "__main__":
-    run(train_cifar10, "train_cifar10")
+    script("train cifar10")

@@ -1,7 +1,7 @@
-"""Train the small ViT that explains digit scenes offline: `python scripts/train_digits.py`."""
+"""Train the small ViT that explains digit scenes offline: `python scripts/train_digits.py`;
+the same as `cdam-bench train digits`."""
 
-from cdam_bench.cli import run
-from cdam_bench.training.digits import train_digits
+from cdam_bench.cli import script
 
 if __name__ == "__main__":
-    run(train_digits, "train_digits")
+    script("train digits")

@@ -1,7 +1,7 @@
-"""Train the linear head of a frozen backbone: `python scripts/train_linear_probe.py backbone=dino_vitb16`."""
+"""Train the linear head of a frozen backbone: `python scripts/train_linear_probe.py backbone=dino_vitb16`;
+the same as `cdam-bench train probe`."""
 
-from cdam_bench.cli import run
-from cdam_bench.training.linear_probe import train_linear_probe
+from cdam_bench.cli import script
 
 if __name__ == "__main__":
-    run(train_linear_probe, "train_linear_probe")
+    script("train probe")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from cdam_bench.reporting.names import display_name
+from cdam_bench.drawing.names import display_name
 
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 MEANS = ("correctness", "class_discrimination", "compactness", "localisation")

@@ -8,11 +8,11 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from cdam_bench.cli import run
+from cdam_bench.benchmark.run import run_cell
+from cdam_bench.cli.app import run
 from cdam_bench.reporting.comparisons import compare
 from cdam_bench.reporting.tables import write_tables
-from cdam_bench.runner import run_cell
-from cdam_bench.store import read_cells
+from cdam_bench.store.results import read_cells
 
 SMALL = (
     "dataset.num_images=6",

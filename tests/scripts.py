@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cdam_bench.cli import run
+from cdam_bench.cli.app import run
 
 
 def run_script(task: Callable, config_name: str, *overrides: str) -> int:

@@ -7,7 +7,14 @@ import torch
 from omegaconf import OmegaConf
 from torchvision.transforms.functional import to_pil_image
 
-from cdam_bench.concepts import Concepts, ConceptSource, class_index, class_pictures, digest_of, warn_about_examples
+from cdam_bench.datasets.concepts import (
+    Concepts,
+    ConceptSource,
+    class_index,
+    class_pictures,
+    digest_of,
+    warn_about_examples,
+)
 from cdam_bench.datasets.digits import render_scenes
 from cdam_bench.datasets.imagenet_classes import real_labels
 from cdam_bench.errors import UserError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cdam_bench.runner import Job
+from cdam_bench.benchmark.job import Job
 from tests.runs import cdam_bench, exit_status, in_a_child, tables_of
 
 ESTIMATORS = ("attention_map", "cdam")

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from cdam_bench.store import Cell, CellKey, ChunkFolder, read_cells
+from cdam_bench.store.cells import Cell, CellKey
+from cdam_bench.store.chunks import ChunkFolder
+from cdam_bench.store.results import read_cells
 from scripts.merge import merge_results
 from scripts.status import status
 from tests.runs import cdam_bench, files_below, tables_of

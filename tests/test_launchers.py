@@ -7,8 +7,8 @@ import sys
 import pytest
 import torch
 
-from cdam_bench import devices
-from cdam_bench.messages import launcher_trouble
+from cdam_bench.cli import devices
+from cdam_bench.cli.messages import launcher_trouble
 from tests.runs import SMALL, cdam_bench, exit_status, in_a_child, tables_of
 
 

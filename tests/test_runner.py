@@ -12,12 +12,15 @@ import pytest
 import torch
 
 from cdam_bench.backbones import load_backbone
+from cdam_bench.benchmark.job import Job
+from cdam_bench.benchmark.shared import SharedResults
+from cdam_bench.benchmark.targets import choose_targets
 from cdam_bench.datasets import DigitScenes, Preprocessing, collate
 from cdam_bench.errors import UserError
 from cdam_bench.estimators import CDAM, AttentionMap, SmoothCDAM, TokenEstimator
 from cdam_bench.metrics import BoxSensitivity, Compactness, Fidelity
-from cdam_bench.runner import Job, SharedResults, choose_targets
-from cdam_bench.store import IMAGE, SCORE, CellKey
+from cdam_bench.store.cells import CellKey
+from cdam_bench.store.chunks import IMAGE, SCORE
 from tests.runs import SMALL, cdam_bench, files_below
 
 KEY = CellKey("digits_multi", "digits_vit", "any")

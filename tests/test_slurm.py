@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cdam_bench.progress import clock_of, errors_of, read_status, running_jobs
+from cdam_bench.store.heartbeats import clock_of, errors_of, running_jobs
+from cdam_bench.store.status import read_status
 from tests.runs import cdam_bench, exit_status, in_a_child, tables_of
 from tests.slurm_cluster import KILL_WAIT, missing_daemons, slurm, slurm_cluster, wait_for
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from cdam_bench import speed
-from cdam_bench.cli import config_dir
+from cdam_bench.benchmark import speed
+from cdam_bench.configs import config_dir
 
 
 def test_the_report_has_every_row_of_the_claims(tmp_path, capsys):

@@ -4,18 +4,10 @@ import numpy as np
 import pytest
 
 from cdam_bench.errors import UserError
-from cdam_bench.store import (
-    IMAGE,
-    SCORE,
-    SECONDS,
-    Cell,
-    CellKey,
-    ChunkFolder,
-    chunk_ranges,
-    differences,
-    read_cells,
-    write_atomically,
-)
+from cdam_bench.store.cells import Cell, CellKey
+from cdam_bench.store.chunks import IMAGE, SCORE, SECONDS, ChunkFolder, chunk_ranges
+from cdam_bench.store.files import differences, write_atomically
+from cdam_bench.store.results import read_cells
 
 KEY = CellKey("digits", "digits_vit", "cdam")
 DETAILS = {"num_images": 5, "chunk_size": 2}

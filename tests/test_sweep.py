@@ -11,12 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cdam_bench import interruption, progress, store
+from cdam_bench import store
+from cdam_bench.benchmark.job import Job
+from cdam_bench.benchmark.run import starting_anywhere
+from cdam_bench.cli import signals as interruption
 from cdam_bench.estimators import GradCAM
 from cdam_bench.metrics import BoxSensitivity
-from cdam_bench.progress import Heartbeat, clock_of, read_status, running_jobs, status_table
-from cdam_bench.runner import Job, starting_anywhere
-from cdam_bench.store import Cell, CellKey, read_cells
+from cdam_bench.store import heartbeats as progress
+from cdam_bench.store.cells import Cell, CellKey
+from cdam_bench.store.heartbeats import Heartbeat, clock_of, running_jobs
+from cdam_bench.store.results import read_cells
+from cdam_bench.store.status import read_status, status_table
 from scripts.merge import merge_results
 from scripts.status import status
 from tests.runs import cdam_bench, exit_status, files_below, in_a_child, tables_of

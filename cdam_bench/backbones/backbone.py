@@ -210,7 +210,7 @@ def create_vit(
     if not timm.is_model(architecture):
         near = nearest_names(architecture.split(".")[0], timm.list_models())
         hint = f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()"
-        raise UserError(f"backbone.architecture={architecture} is not a timm model: {hint}")
+        raise UserError(f"architecture={architecture} is not a timm model: {hint}")
     options = dict(model_args or {})
     if isinstance(options.get("embed_layer"), str):
         name = options["embed_layer"]
@@ -223,14 +223,14 @@ def create_vit(
         patch = options.get("patch_size") or _default_patch_size(architecture)
         require(
             image_size > 0 and image_size % patch == 0,
-            f"backbone.image_size={image_size} is not divisible by the patch size {patch}: "
+            f"image_size={image_size} is not divisible by the patch size {patch}: "
             f"use {max(patch, image_size // patch * patch)}",
         )
     try:
         vit = timm.create_model(architecture, pretrained=pretrained, **options)
     except TypeError as error:
-        raise UserError(f"backbone.architecture={architecture} does not take these arguments: {error}") from error
-    require(isinstance(vit, VisionTransformer), f"backbone.architecture={architecture} is not a VisionTransformer")
+        raise UserError(f"architecture={architecture} does not take these arguments: {error}") from error
+    require(isinstance(vit, VisionTransformer), f"architecture={architecture} is not a VisionTransformer")
     return vit
 
 

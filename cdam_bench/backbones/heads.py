@@ -38,12 +38,14 @@ class ConceptHead(nn.Module):
         vectors: (K, D), one mean latent per concept.
         similarity: "dot" (the paper), "cosine" or "neg_l2" (negative Euclidean distance).
         names: K names of the concepts; None: their numbers.
-        examples: digests of the images the vectors are means of (`cdam_bench.concepts.digest_of`), so that a run can warn
+        examples: digests of the images the vectors are means of (`cdam_bench.datasets.concepts.digest_of`), so that a run can warn
             when it explains one of them.
     Raises:
         UserError: for vectors of the wrong shape or an unknown similarity.
     Source: Brocki et al. 2024, concepts.
     """
+
+    output_kind = "concepts"
 
     def __init__(
         self,

@@ -4,7 +4,6 @@ from cdam_bench.datasets.cifar10_scenes import Cifar10, Cifar10Grid
 from cdam_bench.datasets.digits import DigitScenes
 from cdam_bench.datasets.image_folder import ImageFolder
 from cdam_bench.datasets.imagenet import ImageNetMulti, ImageNetRandom
-from cdam_bench.datasets.lidc import LidcNodules
 from cdam_bench.datasets.preprocessing import Preprocessing
 from cdam_bench.datasets.samples import Batch, Dataset, Sample, collate
 
@@ -17,7 +16,6 @@ __all__ = [
     "ImageFolder",
     "ImageNetMulti",
     "ImageNetRandom",
-    "LidcNodules",
     "Preprocessing",
     "Sample",
     "collate",

@@ -87,7 +87,7 @@ class Cifar10(DrawnScenes):
         super().__init__(preprocessing, num_images, seed)
         self.photographs = load_photographs(data_dir, "test")
         available = len(self.photographs.labels)
-        require(num_images <= available, f"dataset.num_images={num_images}: there are {available} photographs")
+        require(num_images <= available, f"num_images={num_images}: there are {available} photographs")
         self.order = np.random.default_rng(seed).permutation(available)
         self.annotated = annotated
 

@@ -63,9 +63,9 @@ class DigitScenes(DrawnScenes):
         split: str = "test",
         annotated: bool = True,
     ) -> None:
-        require(num_objects in (1, 2), f"dataset.num_objects={num_objects}: a scene has room for 1 or 2 digits")
+        require(num_objects in (1, 2), f"num_objects={num_objects}: a scene has room for 1 or 2 digits")
         super().__init__(preprocessing, num_images, seed)
-        require(split in SPLITS, f"dataset.split={split} is unknown: use one of {', '.join(SPLITS)}")
+        require(split in SPLITS, f"split={split} is unknown: use one of {', '.join(SPLITS)}")
         self.num_objects, self.split, self.annotated = num_objects, split, annotated
 
     def draw(self, index: int) -> Sample:

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 from cdam_bench.datasets.preprocessing import Preprocessing
 from cdam_bench.datasets.samples import Sample
-from cdam_bench.errors import require_count, require_number
+from cdam_bench.errors import require_count, require_whole
 
 
 class DrawnScenes(ABC):
@@ -19,8 +19,8 @@ class DrawnScenes(ABC):
     """
 
     def __init__(self, preprocessing: Preprocessing, num_images: int, seed: int) -> None:
-        require_count("dataset.num_images", num_images)
-        require_number("dataset.seed", seed)
+        require_count("num_images", num_images)
+        require_whole("seed", seed)
         self.num_images, self.seed = num_images, seed
         self.preprocessing = preprocessing
         self.mean, self.std = preprocessing.mean, preprocessing.std

@@ -42,14 +42,14 @@ class ImageFolder:
         seed: int = 0,
     ) -> None:
         folder = Path(folder)
-        require(folder.is_dir(), f"dataset.folder={folder} not found: give a folder of images")
+        require(folder.is_dir(), f"folder={folder} not found: give a folder of images")
         classes = Classes(folder, class_names)
         listed = (
             _listed_in_folder(folder, classes) if targets_csv is None else _listed_in_csv(Path(targets_csv), classes)
         )
         require(bool(listed), f"no images in {folder if targets_csv is None else targets_csv}")
         num_images = len(listed) if num_images is None else num_images
-        require(0 < num_images <= len(listed), f"dataset.num_images={num_images}: there are {len(listed)} images")
+        require(0 < num_images <= len(listed), f"num_images={num_images}: there are {len(listed)} images")
         self.names = sorted(shuffled(list(listed), seed)[:num_images])
         self.targets = [listed[name] for name in self.names]
         self.files = [PictureFile(folder / name) for name in self.names]
@@ -81,7 +81,7 @@ class Classes:
             return
         require(
             not isinstance(class_names, str),
-            f"dataset.class_names={class_names} is unknown: use imagenet, a list of names, or null for the folders'",
+            f"class_names={class_names} is unknown: use imagenet, a list of names, or null for the folders'",
         )
         if class_names is None:
             class_names = sorted(path.name for path in folder.iterdir() if path.is_dir())
@@ -113,7 +113,7 @@ def _listed_in_folder(folder: Path, classes: Classes) -> Listed:
 
 
 def _listed_in_csv(path: Path, classes: Classes) -> Listed:
-    require(path.is_file(), f"dataset.targets_csv={path} not found")
+    require(path.is_file(), f"targets_csv={path} not found")
     listed: Listed = {}
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)

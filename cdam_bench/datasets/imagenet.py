@@ -117,7 +117,7 @@ class ImageNetRandom(_ValidationImages):
     ) -> None:
         require(
             0 < num_images <= NUM_VALIDATION_IMAGES,
-            f"dataset.num_images={num_images}: must be in 1…{NUM_VALIDATION_IMAGES}",
+            f"num_images={num_images}: must be in 1…{NUM_VALIDATION_IMAGES}",
         )
         super().__init__(data_dir, preprocessing, shuffled(validation_names(), seed)[:num_images])
 
@@ -148,7 +148,7 @@ class ImageNetMulti(_ValidationImages):
         num_images = len(entries) if num_images is None else num_images
         require(
             0 < num_images <= len(entries),
-            f"dataset.num_images={num_images}: the manifest has {len(entries)} images, use 1…{len(entries)}",
+            f"num_images={num_images}: the manifest has {len(entries)} images, use 1…{len(entries)}",
         )
         self.entries: list[Entry] = [entries[name] for name in shuffled(list(entries), seed)[:num_images]]
         super().__init__(data_dir, preprocessing, [entry.file for entry in self.entries])

@@ -55,7 +55,11 @@ class Batch:
 
 
 class Dataset(Protocol):
-    """What the runner needs of a dataset: any class with these four is one."""
+    """What a run needs of a dataset: any class with these is one.
+
+    It may also say `output_kind`, what the outputs are that its targets name: "classes" that compete (if it says nothing),
+    "labels" that hold or not, or "quantities".
+    """
 
     class_names: Sequence[str]
     mean: Sequence[float]

@@ -35,10 +35,10 @@ class SmoothCDAM(TokenEstimator):
     """
 
     def __init__(self, num_samples: int = 50, noise_level: float = 0.05, multiply: str = "noisy") -> None:
-        self.num_samples = require_count("estimator.num_samples", num_samples)
-        self.noise_level = require_number("estimator.noise_level", noise_level)
+        self.num_samples = require_count("num_samples", num_samples)
+        self.noise_level = require_number("noise_level", noise_level)
         if multiply not in ("noisy", "clean"):
-            raise UserError(f"estimator.multiply={multiply} is unknown: use noisy or clean")
+            raise UserError(f"multiply={multiply} is unknown: use noisy or clean")
         self.multiply = multiply
 
     def scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ class IntegratedCDAM(TokenEstimator):
     """
 
     def __init__(self, num_steps: int = 50) -> None:
-        self.num_steps = require_count("estimator.num_steps", num_steps)
+        self.num_steps = require_count("num_steps", num_steps)
 
     def scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
         last, (residual, cls_stream) = backbone.last_block, backbone.tokens_and_cls(images)

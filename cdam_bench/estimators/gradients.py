@@ -32,9 +32,9 @@ class IntegratedGradients(PixelEstimator):
     """
 
     def __init__(self, num_steps: int = 50, baseline: float = 0.0, internal_batch_size: int = 64) -> None:
-        self.num_steps = require_count("estimator.num_steps", num_steps)
-        self.baseline = require_number("estimator.baseline", baseline, -100, 100)
-        self.internal_batch_size = require_count("estimator.internal_batch_size", internal_batch_size)
+        self.num_steps = require_count("num_steps", num_steps)
+        self.baseline = require_number("baseline", baseline, -100, 100)
+        self.internal_batch_size = require_count("internal_batch_size", internal_batch_size)
 
     def pixel_scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
         return CaptumIntegratedGradients(backbone).attribute(
@@ -58,9 +58,9 @@ class SmoothGrad(PixelEstimator):
     """
 
     def __init__(self, num_samples: int = 50, noise_level: float = 0.15, internal_batch_size: int = 64) -> None:
-        self.num_samples = require_count("estimator.num_samples", num_samples)
-        self.noise_level = require_number("estimator.noise_level", noise_level)
-        self.internal_batch_size = require_count("estimator.internal_batch_size", internal_batch_size)
+        self.num_samples = require_count("num_samples", num_samples)
+        self.noise_level = require_number("noise_level", noise_level)
+        self.internal_batch_size = require_count("internal_batch_size", internal_batch_size)
 
     def pixel_scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
         tunnel = NoiseTunnel(Saliency(backbone))

@@ -13,16 +13,17 @@ from torch import nn
 from tqdm import tqdm
 
 from cdam_bench.backbones import Backbone, JoinedHeads, load_backbone
-from cdam_bench.cli import config_dir, run
-from cdam_bench.concepts import ConceptSource, warn_about_examples
+from cdam_bench.cli.app import run
+from cdam_bench.configs import config_dir
 from cdam_bench.datasets import Preprocessing
+from cdam_bench.datasets.concepts import ConceptSource, warn_about_examples
 from cdam_bench.datasets.pictures import PictureFile, check_pictures, is_picture, read_picture
 from cdam_bench.errors import require
 from cdam_bench.estimators import Estimator
 from cdam_bench.explaining.attention import heads_figure, scatter_figure
 from cdam_bench.explaining.explanation import Explanation, explain_prepared, prepare
 from cdam_bench.explaining.figure import png_bytes
-from cdam_bench.store import write_atomically
+from cdam_bench.store.files import write_atomically
 
 CONFIG = "explain"
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torchvision.transforms import functional as F
 
 from cdam_bench.backbones import Backbone, ConceptHead, JoinedHeads, load_backbone
-from cdam_bench.cli import config_dir
+from cdam_bench.configs import config_dir
 from cdam_bench.datasets import Preprocessing
 from cdam_bench.datasets.pictures import PictureFile, read_picture, to_rgb
 from cdam_bench.errors import UserError, nearest_names, require
@@ -76,7 +76,7 @@ class Explanation:
             plot: arguments of `plot`.
         """
         from cdam_bench.explaining.figure import png_bytes
-        from cdam_bench.store import write_atomically
+        from cdam_bench.store.files import write_atomically
 
         folder = Path(folder)
         arrays = io.BytesIO()

@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
+from cdam_bench.drawing.maps import COLOURS, draw_picture, draw_scale
+from cdam_bench.drawing.names import display_name
 from cdam_bench.errors import UserError, nearest_names, require
 from cdam_bench.explaining.targets import Target
-from cdam_bench.reporting.maps import COLOURS, draw_picture, draw_scale
-from cdam_bench.reporting.names import display_name
 
 if TYPE_CHECKING:
     from cdam_bench.explaining.explanation import Explanation

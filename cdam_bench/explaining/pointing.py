@@ -11,14 +11,14 @@ from torch import Tensor
 
 from cdam_bench.backbones import Backbone
 from cdam_bench.backbones.heads import SIMILARITIES
-from cdam_bench.concepts import Concepts
+from cdam_bench.configs import build_backbone
 from cdam_bench.datasets import DigitScenes, Preprocessing
+from cdam_bench.datasets.concepts import Concepts
 from cdam_bench.datasets.digits import CLASS_NAMES
 from cdam_bench.errors import require
 from cdam_bench.estimators import CDAM, Estimator
-from cdam_bench.runner import build_backbone
 from cdam_bench.statistics import Interval, mean_intervals
-from cdam_bench.store import write_atomically
+from cdam_bench.store.files import write_atomically
 
 
 def points_at(maps: Tensor, boxes: Tensor) -> Tensor:

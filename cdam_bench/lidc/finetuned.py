@@ -21,7 +21,7 @@ from cdam_bench.backbones import Backbone
 from cdam_bench.backbones.checkpoints import find_weights
 from cdam_bench.datasets.preprocessing import Preprocessing
 from cdam_bench.errors import UserError, require
-from cdam_bench.store import write_atomically
+from cdam_bench.store.files import write_atomically
 
 CARD = "cdam_bench lidc card"  # key of the file's metadata
 HEAD = ("head.weight", "head.bias")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cdam_bench.errors import UserError, require
-from cdam_bench.store import write_atomically
+from cdam_bench.store.files import write_atomically
 
 FORMAT = 1
 RATED = ("subtlety", "calcification", "sphericity", "margin", "lobulation", "spiculation", "texture")

@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from cdam_bench.errors import require, require_count
 from cdam_bench.lidc.nodule_set import NoduleSet, plain
-from cdam_bench.store import Arrays, ChunkFolder, fingerprint
+from cdam_bench.store.chunks import Arrays, ChunkFolder
+from cdam_bench.store.files import fingerprint
 
 MANY = 1e-9  # a padded share above it is worth a line
 PARTS_FORMAT = 1  # change it when what is kept per scan changes

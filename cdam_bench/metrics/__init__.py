@@ -7,10 +7,13 @@ from cdam_bench.metrics.fidelity import Fidelity
 from cdam_bench.metrics.localisation import Localisation
 from cdam_bench.metrics.mask_localisation import MaskLocalisation
 from cdam_bench.metrics.perturbation import area, perturbation_curves
+from cdam_bench.store.columns import Column, Curve
 
 __all__ = [
     "BoxSensitivity",
+    "Column",
     "Compactness",
+    "Curve",
     "Fidelity",
     "Localisation",
     "MaskLocalisation",

@@ -1,12 +1,19 @@
 """Metric: from (backbone, images, targets, maps) to scores and curves of every image."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
 from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE, MicroBatch
+from cdam_bench.store.columns import Column, Curve
+
+DELTA_NOTE = (
+    "Δ = A − A′: A with the target's own map, A′ with the other class's map, the target's logit recorded in both; 0 for a method "
+    "that is blind to the class."
+)
 
 
 @dataclass(frozen=True)
@@ -58,9 +65,16 @@ class Metric(ABC):
         """Raise UserError if this metric cannot be measured on images of (H, W); called before a run starts."""
         return
 
-    def axes(self) -> dict[str, dict[str, list[float] | list[str]]]:
-        """Name of a curve → its axes after the image: name → values (percent, names …), in order. Empty: as many as targets."""
-        return {}
+    def columns(self) -> Sequence[Column]:
+        """What people read in tables and figures of this metric's scores; one that is not told stands there by its bare name.
+
+        Named are the columns for the first target; those of the others (`direction`) need no entry, unless they are to be shown.
+        """
+        return ()
+
+    def curves(self) -> Sequence[Curve]:
+        """The arrays that `measure` gives as curves: their axes, and how they are drawn."""
+        return ()
 
     @abstractmethod
     def measure(self, subject: Subject, maps: Tensor) -> Measurement:

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from cdam_bench.backbones import Backbone
 from cdam_bench.errors import require
-from cdam_bench.metrics.base import Measurement, Metric, Subject, direction
+from cdam_bench.metrics.base import DELTA_NOTE, Measurement, Metric, Subject, direction
 from cdam_bench.metrics.blur import gaussian_blur
 from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE, PAPER_BLUR_SIGMA, MicroBatch, forward_jobs
+from cdam_bench.store.columns import Column, Curve
 
 DEFAULT_SIZES = (10, 20, 30, 40, 50, 60)  # percent of the image's side; [open] in the paper
 
@@ -26,7 +27,7 @@ def box_sides(sizes: Sequence[float], image_size: tuple[int, int]) -> list[int]:
     for size, side in zip(sizes, sides, strict=True):
         require(
             1 <= side < shorter,
-            f"metric.box_sensitivity.sizes: a box of {size} % is {side} pixels, which does not fit into an image of "
+            f"sizes: a box of {size} % is {side} pixels, which does not fit into an image of "
             f"{shorter} pixels with room to move: use sizes between {100 / shorter:.1f} and 99 (percent of the side)",
         )
     return sides
@@ -156,17 +157,43 @@ class BoxSensitivity(Metric):
     def __init__(
         self, sizes: Sequence[float] = DEFAULT_SIZES, num_boxes: int = 100, blur_sigma: float = PAPER_BLUR_SIGMA
     ) -> None:
-        require(num_boxes >= 2, f"metric.box_sensitivity.num_boxes={num_boxes}: a correlation needs at least 2 boxes")
-        require(blur_sigma > 0, f"metric.box_sensitivity.blur_sigma={blur_sigma}: must be positive (in pixels)")
+        require(num_boxes >= 2, f"num_boxes={num_boxes}: a correlation needs at least 2 boxes")
+        require(blur_sigma > 0, f"blur_sigma={blur_sigma}: must be positive (in pixels)")
         increasing = len(sizes) >= 2 and all(a < b for a, b in pairwise(sizes))
-        require(increasing, f"metric.box_sensitivity.sizes={list(sizes)}: give at least 2 sizes, increasing")
+        require(increasing, f"sizes={list(sizes)}: give at least 2 sizes, increasing")
         self.sizes, self.num_boxes, self.blur_sigma = [float(size) for size in sizes], num_boxes, float(blur_sigma)
 
     def check(self, image_size: tuple[int, int]) -> None:
         box_sides(self.sizes, image_size)
 
-    def axes(self) -> dict[str, dict[str, list[float] | list[str]]]:
-        return {"box_r": {"ranked_by": [], "size": list(self.sizes), "recorded": []}}
+    def columns(self) -> list[Column]:
+        unit = "correlation · percent of the image side"
+        return [
+            Column("A_box", unit=unit, better="high", table="correctness", aspect="faithfulness"),
+            Column("mean_r", "mean r", "correlation", "high", table="correctness"),
+            Column(
+                "delta_A_box",
+                "ΔA_box",
+                unit,
+                "high",
+                table="class_discrimination",
+                aspect="discrimination",
+                note=DELTA_NOTE,
+            ),
+            Column("wrong_A_box", "A′_box", unit, table="class_discrimination"),
+        ]
+
+    def curves(self) -> list[Curve]:
+        return [
+            Curve(
+                "box_r",
+                {"ranked_by": [], "size": list(self.sizes), "recorded": []},
+                x="size",
+                x_label="side of the box (% of the image)",
+                y_label="correlation r",
+                title="box sensitivity",
+            )
+        ]
 
     def prepare(self, subject: Subject) -> dict[str, Tensor]:
         boxes = self._boxes(subject)

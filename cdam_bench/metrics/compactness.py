@@ -4,6 +4,7 @@ from torch import Tensor
 
 from cdam_bench.errors import require_number
 from cdam_bench.metrics.base import Measurement, Metric, Subject, direction
+from cdam_bench.store.columns import Column
 
 
 def compactness(maps: Tensor, threshold: float = 0.05) -> Tensor:
@@ -28,7 +29,11 @@ class Compactness(Metric):
     """
 
     def __init__(self, threshold: float = 0.05) -> None:
-        self.threshold = require_number("metric.compactness.threshold", threshold, 0, 1)
+        self.threshold = require_number("threshold", threshold, 0, 1)
+
+    def columns(self) -> list[Column]:
+        note = "Share of pixels near zero. Neither high nor low is better in itself, so none is marked."
+        return [Column("compactness", unit="share of the pixels", table="compactness", note=note, paired=True)]
 
     def measure(self, subject: Subject, maps: Tensor) -> Measurement:
         per_target = [compactness(target_maps, self.threshold) for target_maps in maps.unbind(1)]

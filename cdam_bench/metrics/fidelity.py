@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from cdam_bench.errors import UserError, require, require_count
-from cdam_bench.metrics.base import Measurement, Metric, Subject, direction
+from cdam_bench.metrics.base import DELTA_NOTE, Measurement, Metric, Subject, direction
 from cdam_bench.metrics.perturbation import (
     ORDERS,
     PAPER_BLUR_SIGMA,
@@ -14,6 +14,10 @@ from cdam_bench.metrics.perturbation import (
     ranked_curves,
     ranks_of,
 )
+from cdam_bench.store.columns import Better, Column, Curve
+
+LOGIT_PERCENT = "logit · percent"
+BY_PATCH = "“By patch”: maps averaged over each patch before ranking."
 
 
 class Fidelity(Metric):
@@ -31,21 +35,32 @@ class Fidelity(Metric):
     """
 
     def __init__(self, steps: int = 40, blur_sigma: float = PAPER_BLUR_SIGMA, unit: str = "pixel") -> None:
-        require(blur_sigma > 0, f"metric.fidelity.blur_sigma={blur_sigma}: must be positive (in pixels)")
+        require(blur_sigma > 0, f"blur_sigma={blur_sigma}: must be positive (in pixels)")
         if unit not in (*UNITS, "both"):
-            raise UserError(f"metric.fidelity.unit={unit} is unknown: use pixel, patch or both")
-        self.steps, self.blur_sigma = require_count("metric.fidelity.steps", steps), float(blur_sigma)
+            raise UserError(f"unit={unit} is unknown: use pixel, patch or both")
+        self.steps, self.blur_sigma = require_count("steps", steps), float(blur_sigma)
         self.units = UNITS if unit == "both" else (unit,)
 
-    def axes(self) -> dict[str, dict[str, list[float] | list[str]]]:
+    def columns(self) -> list[Column]:
+        return [column for unit in self.units for column in _columns(unit)]
+
+    def curves(self) -> list[Curve]:
         percent = [100 * step / self.steps for step in range(self.steps + 1)]
-        names: dict[str, list[float] | list[str]] = {
-            "ranked_by": [],
-            "order": list(ORDERS),
-            "percent": percent,
-            "recorded": [],
-        }
-        return {f"fidelity_{unit}": names for unit in self.units}
+        axes = {"ranked_by": [], "order": list(ORDERS), "percent": percent, "recorded": []}
+        return [
+            Curve(
+                f"fidelity_{unit}",
+                axes,
+                x="percent",
+                x_label="blurred pixels (%)" if unit == "pixel" else "blurred pixels, patch by patch (%)",
+                y_label="target logit",
+                title=f"fidelity, ranked by {unit}",
+                panels="order",
+                panel_titles={"mif": "Most important first (MIF)", "lif": "Least important first (LIF)"},
+                gap=True,
+            )
+            for unit in self.units
+        ]
 
     def measure(self, subject: Subject, maps: Tensor) -> Measurement:
         count = maps.shape[1]
@@ -68,6 +83,32 @@ class Fidelity(Metric):
             named[f"fidelity_{unit}"] = curve
             scores |= _scores(area(curve.double().movedim(-1, -2)), "" if unit == "pixel" else "_patch")
         return Measurement(scores, named)
+
+
+def _columns(unit: str) -> list[Column]:
+    """Of one unit; by patch they stand after everything by pixel."""
+    suffix, words, note = ("", "", "") if unit == "pixel" else ("_patch", " by patch", BY_PATCH)
+
+    def column(name: str, label: str, better: Better, table: str, aspect: str = "", more: str = "") -> Column:
+        return Column(
+            f"{name}{suffix}",
+            f"{label}{words}",
+            LOGIT_PERCENT,
+            better,
+            decimals=1,
+            table=table,
+            note=f"{more} {note}".strip(),
+            place=1 if suffix else 0,
+            aspect=aspect,
+        )
+
+    return [
+        column("A_MIF", "A_MIF", "low", "correctness"),
+        column("A_LIF", "A_LIF", "high", "correctness"),
+        column("A_LIF-MIF", "A_LIF−MIF", "high", "correctness", "faithfulness"),
+        column("delta_A_LIF-MIF", "ΔA_LIF−MIF", "high", "class_discrimination", "discrimination", DELTA_NOTE),
+        column("wrong_A_LIF-MIF", "A′_LIF−MIF", "", "class_discrimination"),
+    ]
 
 
 def _scores(areas: Tensor, suffix: str) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from cdam_bench.metrics.base import Measurement, Metric, Subject, direction
+from cdam_bench.store.columns import Column
 
 
 def box_masks(boxes: Tensor, image_size: tuple[int, int]) -> Tensor:
@@ -31,12 +32,15 @@ def pointing_game(maps: Tensor, masks: Tensor) -> Tensor:
 def positive_share(maps: Tensor, masks: Tensor) -> Tensor:
     """Share of a map's positive importance that lies in its mask: (B,) in [0, 1]; NaN for a map without positive values.
 
-    On a mosaic, with the target's cell as mask, this is the grid pointing game.
+    On a mosaic, with the target's quadrant as mask, this is the grid pointing game.
 
     Source: Böhle et al. 2021, "Convolutional Dynamic Alignment Networks for Interpretable Classifications".
     """
     positive = maps.double().clamp(min=0)
     return (positive * masks).sum((1, 2)) / positive.sum((1, 2))
+
+
+POINTING = "Pointing game: the largest value lies in the box."
 
 
 class Localisation(Metric):
@@ -46,6 +50,37 @@ class Localisation(Metric):
     map is larger in the target's box than in the other's (½ where they are equal). And box_area, the share of the image that the
     target's box covers: what a map without any structure has as positive_share, and a random pixel as pointing_game.
     """
+
+    def columns(self) -> list[Column]:
+        share = {"unit": "share of the images", "table": "localisation"}
+        inside = {"unit": "share", "table": "localisation"}
+        right = (
+            "Right object: the map's sum is larger in its class's box than in the other class's; a map that is blind to the class "
+            "is right for exactly one of the two classes."
+        )
+        positive = "Positive importance in the box: on mosaics this is the grid pointing game."
+        chance = "A map without structure would have the box's share of the image there."
+        return [
+            Column("right_box", "right object", better="high", note=right, aspect="localisation", **share),
+            Column("other_right_box", "right object, other class", better="high", note=right, **share),
+            Column("pointing_game", "pointing game", better="high", note=POINTING, aspect="localisation", **share),
+            Column(
+                "positive_share",
+                "positive importance in the box",
+                better="high",
+                note=positive,
+                aspect="localisation",
+                **inside,
+            ),
+            Column(
+                "other_positive_share",
+                "positive importance in the box, other class",
+                better="high",
+                note=positive,
+                **inside,
+            ),
+            Column("box_area", "chance (area of the box)", "share of the image", note=chance, table="localisation"),
+        ]
 
     def measure(self, subject: Subject, maps: Tensor) -> Measurement:
         if subject.boxes is None:

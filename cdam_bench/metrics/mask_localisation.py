@@ -5,6 +5,7 @@ from torch import Tensor
 
 from cdam_bench.metrics.base import Measurement, Metric, Subject, direction
 from cdam_bench.metrics.localisation import pointing_game, positive_share
+from cdam_bench.store.columns import Column
 
 
 class MaskLocalisation(Metric):
@@ -14,6 +15,36 @@ class MaskLocalisation(Metric):
     them counts) and mask_positive_share (share of the positive importance inside). Also mask_area, the share of the image that the
     mask covers: the positive share of a uniform map. An image whose mask is empty has NaN everywhere.
     """
+
+    def columns(self) -> list[Column]:
+        table = {"table": "mask_localisation", "title": "Localisation by masks"}
+        pointing = "Pointing game: the largest value lies in the object's mask; pixels of a patch are tied, and any of them counts."
+        return [
+            Column(
+                "mask_pointing_game",
+                "pointing game",
+                "share of the images",
+                "high",
+                note=pointing,
+                aspect="localisation",
+                **table,
+            ),
+            Column(
+                "mask_positive_share",
+                "positive importance in the mask",
+                "share",
+                "high",
+                aspect="localisation",
+                **table,
+            ),
+            Column(
+                "mask_area",
+                "area of the mask",
+                "share of the image",
+                note="The area is the positive share of a uniform map.",
+                **table,
+            ),
+        ]
 
     def measure(self, subject: Subject, maps: Tensor) -> Measurement:
         if subject.masks is None:

@@ -115,7 +115,7 @@ def ranked_curves(
     Returns:
         (B, R, orders, steps + 1, K or C) float32.
     """
-    steps = require_count("metric.fidelity.steps", steps)
+    steps = require_count("steps", steps)
     blurred = gaussian_blur(images, blur_sigma)
     batch, rankings, pixels = ranks.shape
     device = images.device
@@ -219,7 +219,7 @@ class MicroBatch:
     value: int
 
     def __post_init__(self) -> None:
-        self.value = require_count("runtime.batch_size", self.value)
+        self.value = require_count("batch_size", self.value)
 
     def in_parts(self, count: int, compute: Callable[[slice], Tensor]) -> Tensor:
         """`compute` of all `count` rows, as many at a time as fit into memory, put together along the first axis.

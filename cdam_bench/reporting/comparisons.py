@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from cdam_bench.drawing.names import in_order
 from cdam_bench.errors import UserError, nearest_names
-from cdam_bench.reporting.names import in_order
-from cdam_bench.store import CellKey, CellResult, fingerprint, flatten, read_cells
+from cdam_bench.store.cells import CellKey
+from cdam_bench.store.files import fingerprint, flatten
+from cdam_bench.store.results import CellResult, read_cells
 
 
 @dataclass(frozen=True)

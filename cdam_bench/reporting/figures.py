@@ -14,14 +14,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from omegaconf import DictConfig
 
+from cdam_bench.drawing.maps import draw_map, draw_picture, draw_scale
+from cdam_bench.drawing.names import display_name, line_of
+from cdam_bench.drawing.nodules import nodule_figure
 from cdam_bench.errors import UserError
 from cdam_bench.reporting.comparisons import Comparison, remove_stale
-from cdam_bench.reporting.maps import draw_map, draw_picture, draw_scale
-from cdam_bench.reporting.names import display_name, line_of
-from cdam_bench.reporting.nodules import nodule_figure
 from cdam_bench.reporting.recompute import Explained, explain_again
 from cdam_bench.statistics import mean_intervals
-from cdam_bench.store import write_atomically
+from cdam_bench.store.files import write_atomically
 
 WIDTH = 7.2  # inches: a page's text width
 DPI = 150

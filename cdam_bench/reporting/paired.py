@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from cdam_bench.drawing.names import display_name
 from cdam_bench.reporting.comparisons import Comparison, remove_stale
 from cdam_bench.reporting.markdown import markdown_rows
-from cdam_bench.reporting.names import display_name
 from cdam_bench.reporting.tables import LAYOUTS, SIGNIFICANCE, Column, format_interval
 from cdam_bench.statistics import (
     RESAMPLES,
@@ -21,7 +21,7 @@ from cdam_bench.statistics import (
     paired_p_values,
     rank_correlations,
 )
-from cdam_bench.store import write_atomically
+from cdam_bench.store.files import write_atomically
 
 REFERENCE = "cdam"  # the method that the others are subtracted from
 FIDELITY = ("A_LIF-MIF", "A_LIF-MIF_patch", "A_box")

@@ -10,11 +10,14 @@ import torch
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 
+from cdam_bench.benchmark.identity import cell_identity
+from cdam_bench.benchmark.job import Job
+from cdam_bench.benchmark.targets import choose_targets, concept_targets, output_names
 from cdam_bench.datasets import collate
 from cdam_bench.errors import require
 from cdam_bench.reporting.comparisons import Comparison
-from cdam_bench.runner import Job, cell_identity, choose_targets, concept_targets, output_names
-from cdam_bench.store import CellResult, differences
+from cdam_bench.store.files import differences
+from cdam_bench.store.results import CellResult
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
+from cdam_bench.drawing.names import display_name
 from cdam_bench.reporting.comparisons import Comparison
 from cdam_bench.reporting.markdown import markdown_rows
-from cdam_bench.reporting.names import display_name
 from cdam_bench.reporting.tables import make_tables, to_markdown
-from cdam_bench.store import write_atomically
+from cdam_bench.store.files import write_atomically
 
 FIGURE_TITLES = {
     "maps": "Maps of the first images. Each map is scaled on its own; the outline is the target's object, where it is known; "

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from cdam_bench.drawing.names import display_name
 from cdam_bench.reporting.comparisons import Comparison, remove_stale
 from cdam_bench.reporting.markdown import markdown_rows
-from cdam_bench.reporting.names import display_name
 from cdam_bench.statistics import RESAMPLES, Interval, holm, mean_intervals, paired_p_values
-from cdam_bench.store import write_atomically
+from cdam_bench.store.files import write_atomically
 
 PAPER_BACKBONE = "dino_vits8"
 SIGNIFICANCE = 0.05

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from cdam_bench.errors import require
 from cdam_bench.training.muon import Muon
-from cdam_bench.training.state import save_state
+from cdam_bench.training.states import save_state
 
 LOG_FIELDS = ("step", "loss", "learning_rate", "seconds", "cpu_seconds")  # cpu_seconds: of all cores together
 

@@ -30,7 +30,7 @@ from cdam_bench.datasets.pictures import PictureFile, is_picture, read_picture, 
 from cdam_bench.datasets.preprocessing import Preprocessing
 from cdam_bench.datasets.samples import image_seed
 from cdam_bench.errors import require
-from cdam_bench.training.state import save_state
+from cdam_bench.training.states import save_state
 
 Labelled = list[tuple[Path, int]]
 

@@ -10,7 +10,7 @@ from timm.models import get_pretrained_cfg
 from torchvision.models import ViT_B_16_Weights
 
 from cdam_bench.backbones import Backbone, create_vit
-from cdam_bench.cli import config_dir
+from cdam_bench.configs import config_dir
 from cdam_bench.estimators import CDAM
 
 WIDTHS = {"vitti": 192, "vits": 384, "vitb": 768}

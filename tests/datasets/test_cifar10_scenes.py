@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
 from cdam_bench.backbones import create_vit
-from cdam_bench.cli import config_dir
+from cdam_bench.configs import config_dir
 from cdam_bench.datasets import Cifar10, Cifar10Grid, Preprocessing
 from cdam_bench.datasets.cifar10 import CLASS_NAMES, load_photographs
 from cdam_bench.datasets.cifar10_scenes import COLOUR_GRID, backgrounds_of, cell_boxes, mosaics, singles

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 import torch
 
-from cdam_bench.datasets import LidcNodules, Preprocessing, collate
-from cdam_bench.datasets.lidc import cut, to_images, training_statistics
-from cdam_bench.datasets.lidc_splits import PARTS, split_nodules
+from cdam_bench.datasets import Preprocessing, collate
 from cdam_bench.errors import UserError
+from cdam_bench.lidc.dataset import LidcNodules, cut, to_images, training_statistics
+from cdam_bench.lidc.finetuning import Targets
 from cdam_bench.lidc.nodule_set import BIOMARKERS, NoduleSet
-from cdam_bench.training.lidc import Targets
+from cdam_bench.lidc.splits import PARTS, split_nodules
 
 COUNT = 60
 TESTED_FIRST = [9, 12, 13, 17, 26, 30, 33, 39, 42, 47, 48, 50]

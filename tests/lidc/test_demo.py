@@ -5,9 +5,9 @@ import json
 import pandas as pd
 import pytest
 
+from cdam_bench.benchmark.run import run_cell
+from cdam_bench.lidc.finetuning import finetune_lidc
 from cdam_bench.lidc.phantom import make_phantom
-from cdam_bench.runner import run_cell
-from cdam_bench.training.lidc import finetune_lidc
 from tests.scripts import run_script
 
 

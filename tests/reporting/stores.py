@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from cdam_bench.store import CURVE, IMAGE, INFO, SCORE, SECONDS, Cell, CellKey
+from cdam_bench.store.cells import Cell, CellKey
+from cdam_bench.store.chunks import CURVE, IMAGE, INFO, SCORE, SECONDS
 
 PERCENT = [0.0, 50.0, 100.0]
 SIZES = [10.0, 30.0, 60.0]

@@ -5,12 +5,12 @@ import pytest
 from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 
+from cdam_bench.drawing.maps import colours_of, draw_map
+from cdam_bench.drawing.names import KNOWN, display_name, line_of
 from cdam_bench.reporting.comparisons import read_comparisons
 from cdam_bench.reporting.figures import METADATA, curve_figures, map_grid, rendered, write_figures
-from cdam_bench.reporting.maps import colours_of, draw_map
-from cdam_bench.reporting.names import KNOWN, display_name, line_of
 from cdam_bench.reporting.recompute import Explained
-from cdam_bench.store import CURVE, SCORE
+from cdam_bench.store.chunks import CURVE, SCORE
 from tests.reporting.stores import AXES, SIZES, write_cell
 
 SCORES = {"A_MIF": np.arange(6.0)}

@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
+from cdam_bench.drawing.nodules import nodule_figure, shown_estimator
 from cdam_bench.errors import UserError
+from cdam_bench.lidc.tables import finetuning_csv, finetuning_markdown, finetuning_rows, read_cards
 from cdam_bench.reporting.figures import METADATA, rendered
-from cdam_bench.reporting.lidc import finetuning_csv, finetuning_markdown, finetuning_rows, read_cards
-from cdam_bench.reporting.nodules import nodule_figure, shown_estimator
 from cdam_bench.reporting.recompute import Explained
 
 

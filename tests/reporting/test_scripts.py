@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from cdam_bench.benchmark.job import Job
 from cdam_bench.errors import UserError
 from cdam_bench.reporting.comparisons import read_comparisons
 from cdam_bench.reporting.recompute import explain_again, settings_of
-from cdam_bench.runner import Job
 from tests.runs import cdam_bench
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"

@@ -11,7 +11,13 @@ from cdam_bench.backbones.backbone import create_vit, load_backbone
 from cdam_bench.backbones.checkpoints import PACKAGED
 from cdam_bench.datasets.cifar10 import load_photographs
 from cdam_bench.datasets.preprocessing import Preprocessing
-from cdam_bench.training.cifar10 import SceneBatches, SceneViT, augmented, cifar10_accuracy, mimic_trained_attention
+from cdam_bench.training.recipes.cifar10 import (
+    SceneBatches,
+    SceneViT,
+    augmented,
+    cifar10_accuracy,
+    mimic_trained_attention,
+)
 from tests.datasets.cifar10_files import REAL, needs_real
 
 SMALL = {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}

@@ -11,14 +11,14 @@ from safetensors.torch import load_file, save_file
 
 from cdam_bench.backbones import create_vit, load_backbone
 from cdam_bench.backbones.heads import LinearHead
-from cdam_bench.cli import config_dir
-from cdam_bench.datasets import LidcNodules, Preprocessing
-from cdam_bench.datasets.lidc import VIEWS
+from cdam_bench.configs import config_dir
+from cdam_bench.datasets import Preprocessing
 from cdam_bench.errors import UserError
+from cdam_bench.lidc import finetuning as lidc
+from cdam_bench.lidc.dataset import VIEWS, LidcNodules
 from cdam_bench.lidc.finetuned import FineTuned
+from cdam_bench.lidc.finetuning import Finetuning, Targets, finetune_lidc, measured
 from cdam_bench.lidc.phantom import phantom_nodules
-from cdam_bench.training import lidc
-from cdam_bench.training.lidc import Finetuning, Targets, finetune_lidc, measured
 from tests.runs import cdam_bench
 from tests.scripts import run_script
 

@@ -88,7 +88,7 @@ def train_probe_once(folder):
     """The run in this process, without the command line's handling of interrupts."""
     from hydra import compose, initialize_config_dir
 
-    from cdam_bench.cli import config_dir
+    from cdam_bench.configs import config_dir
 
     out = folder.parent / "out"
     settings = [f"train_dir={folder}", "val_dir=null", f"work_dir={out}/work", f"output={out}/head.safetensors"]

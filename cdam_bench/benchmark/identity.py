@@ -1,0 +1,64 @@
+"""Identity: every setting that the numbers of a cell depend on, and what else is written down about a run."""
+
+import hashlib
+import platform
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+
+from cdam_bench.backbones.backbone import checked_device, chosen_precision
+from cdam_bench.backbones.checkpoints import find_weights
+from cdam_bench.configs import ABOUT, Plain, head_source, plain
+
+LIBRARIES = ("cdam-bench", "torch", "timm", "torchvision", "captum", "numpy")
+
+
+def cell_identity(config: DictConfig) -> Plain:
+    """Every setting that a cell's numbers depend on; where and how fast it is run is not among them."""
+    resolved = plain(config)
+    backbone = {name: value for name, value in resolved["backbone"].items() if name not in ABOUT}
+    for name in ("checkpoint", "head"):
+        if isinstance(backbone[name], str):
+            file = find_weights(backbone[name], resolved["paths"]["weights_dir"])
+            backbone[name] = {"file": file.name, "sha256": _file_digest(file, file.stat().st_mtime_ns)}
+    if (source := head_source(config)) is not None:
+        backbone["head"] = source.identity()
+    dataset = {name: value for name, value in resolved["dataset"].items() if name != "data_dir"}
+    return {
+        "cdam_bench": version_of("cdam-bench"),
+        "dataset": dataset,
+        "backbone": backbone,
+        "estimator": resolved["estimator"],
+        "metric": {name: settings for name, settings in resolved["metric"].items() if settings is not None},
+        "seed": resolved["seed"],
+        "target_order": resolved["target_order"],
+        "precision": chosen_precision(config.runtime.precision, checked_device(config.runtime.device)),
+    }
+
+
+@lru_cache(maxsize=8)
+def _file_digest(path: Path, _modified: int) -> str:
+    """SHA-256 of a file; `_modified` makes a changed file be read again."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def version_of(library: str) -> str:
+    """Installed version of a library."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of what the numbers come from."""
+    return {"python": platform.python_version()} | {name.replace("-", "_"): version_of(name) for name in LIBRARIES}
+
+
+def device_name(device: torch.device) -> str:
+    """What a cell was computed on."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"cpu ({torch.get_num_threads()} threads)"

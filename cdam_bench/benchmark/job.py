@@ -1,0 +1,195 @@
+"""A job: the objects that a cell is made with, and what they do to a chunk of images."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from torch import Tensor
+
+from cdam_bench.backbones import Backbone
+from cdam_bench.benchmark.shared import SharedResults
+from cdam_bench.benchmark.targets import (
+    COMPETING,
+    TARGET_ORDERS,
+    boxes_of,
+    choose_targets,
+    concept_targets,
+    output_kind,
+    output_names,
+    stored_targets,
+    target_columns,
+)
+from cdam_bench.configs import build_backbone, build_dataset, build_estimator, build_metrics, build_preprocessing
+from cdam_bench.datasets import Batch, Dataset, collate
+from cdam_bench.datasets.concepts import warn_about_examples
+from cdam_bench.errors import UserError, require, require_count, require_whole
+from cdam_bench.estimators import Estimator
+from cdam_bench.metrics import Metric, Subject
+from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE, MicroBatch, find_batch_size
+from cdam_bench.store.cells import CellKey
+from cdam_bench.store.chunks import CURVE, IMAGE, SCORE, SECONDS, Arrays
+from cdam_bench.store.columns import declaration
+from cdam_bench.store.measured import put_together
+
+
+@dataclass(frozen=True)
+class Job:
+    """The objects a cell is made with.
+
+    Args:
+        key: names of the cell.
+        backbone, dataset, estimator: what explains what.
+        metrics: name in the configuration → metric.
+        seed: of the run.
+        target_order: "logit" (of two annotated classes the one with the higher logit is the target) or "annotated"; the
+            latter where the outputs do not compete.
+        outputs: what kind the outputs are of, see `targets.output_kind`.
+        batch_size: images in one forward pass.
+    """
+
+    key: CellKey
+    backbone: Backbone
+    dataset: Dataset
+    estimator: Estimator
+    metrics: dict[str, Metric]
+    seed: int
+    target_order: str
+    outputs: str
+    batch_size: int
+
+    @classmethod
+    def prepare(cls, config: DictConfig, key: CellKey) -> "Job":
+        """Build everything, and complain about whatever cannot be."""
+        require_count("shards", config.shards)
+        require_count("chunk_size", config.chunk_size)
+        require_whole("seed", config.seed)
+        require_whole("shard", config.shard)
+        require(0 <= config.shard < config.shards, f"shard={config.shard}: must be in 0…{config.shards - 1}")
+        if config.target_order not in TARGET_ORDERS:
+            raise UserError(f"target_order={config.target_order} is unknown: use one of {', '.join(TARGET_ORDERS)}")
+        estimator, metrics = build_estimator(config), build_metrics(config)
+        backbone, preprocessing = build_backbone(config), build_preprocessing(config)
+        dataset = build_dataset(config, preprocessing)
+        outputs = output_kind(dataset, backbone.head)
+        target_order = config.target_order if outputs in COMPETING else "annotated"
+        for metric in metrics.values():
+            metric.check((preprocessing.image_size, preprocessing.image_size))
+        batch_size = config.runtime.batch_size
+        if batch_size == "auto":
+            batch_size = _automatic_batch_size(backbone)
+        MicroBatch(batch_size)  # complains about a size that cannot be
+        return cls(key, backbone, dataset, estimator, metrics, config.seed, target_order, outputs, batch_size)
+
+    def declarations(self) -> dict[str, Any]:
+        """What every metric says about its columns and curves, for cell.yaml."""
+        return {name: declaration(metric.columns(), metric.curves()) for name, metric in self.metrics.items()}
+
+    def measure(
+        self,
+        start: int,
+        stop: int,
+        shared: SharedResults,
+        only: Sequence[str] | None = None,
+        found: Arrays | None = None,
+    ) -> Arrays:
+        """Explain and measure images start … stop − 1.
+
+        Args:
+            start, stop: the images.
+            shared: what other estimators have computed.
+            only: names of the metrics to measure; None: all.
+            found: the chunk as it was: its targets are explained again, and its other metrics stay.
+        Returns:
+            The chunk.
+        """
+        clock = time.perf_counter()
+        subject, batch, logits = self._subject(start, stop, shared, found)
+        maps = self._explain(batch, subject)
+        measured: dict[str, Arrays] = {}
+        for name in self.metrics if only is None else only:
+            measured[name] = self._measured(name, subject, maps, shared, start, stop)
+        names = output_names(self.dataset.class_names, self.backbone.head)
+        info = {IMAGE: np.array(batch.image_ids), **target_columns(subject.targets.cpu(), logits, names)}
+        info[SECONDS] = np.array([time.perf_counter() - clock])
+        return put_together(info, measured, shared.identity["metric"], found)
+
+    def _subject(
+        self, start: int, stop: int, shared: SharedResults, found: Arrays | None
+    ) -> tuple[Subject, Batch, np.ndarray]:
+        """The images with their targets, and the logits (B, C) of the whole head."""
+        batch = collate([self.dataset[index] for index in range(start, stop)], self.seed)
+        images = batch.images.to(self.backbone.device)
+        logits = shared.get("logits", {}, start, stop, lambda: {"logits": self.logits(images)})["logits"]
+        warn_about_examples(self.backbone.head, batch.image_ids, batch.images)
+        batch = concept_targets(batch, self.dataset.class_names, self.backbone.head)
+        if found is None:
+            targets, boxes = choose_targets(batch, torch.from_numpy(logits), self.target_order)
+        else:
+            targets = stored_targets(found)
+            boxes = boxes_of(batch, targets)
+        masks = None if batch.masks is None else batch.masks.to(images.device)
+        subject = Subject(
+            self.backbone, images, targets.to(images.device), batch.seeds, boxes, masks, batch_size=self.batch_size
+        )
+        return subject, batch, logits
+
+    def _measured(
+        self, name: str, subject: Subject, maps: Tensor, shared: SharedResults, start: int, stop: int
+    ) -> Arrays:
+        """One metric's arrays for a chunk."""
+        metric = self.metrics[name]
+        subject.shared.update(self._shared_of(name, metric, subject, shared, start, stop))
+        measurement = metric.measure(subject, maps)
+        scores = {SCORE + key: values.double().cpu().numpy() for key, values in measurement.scores.items()}
+        return scores | {CURVE + key: values.float().cpu().numpy() for key, values in measurement.curves.items()}
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Outputs (B, C) in single precision, so that the targets do not depend on `precision`."""
+        with torch.inference_mode():
+            return self._forward_size.in_parts(len(images), lambda part: self.backbone(images[part]))
+
+    @cached_property
+    def _forward_size(self) -> MicroBatch:
+        """Of forward passes; halved when memory runs out, and so for all chunks that follow."""
+        return MicroBatch(self.batch_size)
+
+    @cached_property
+    def _explain_size(self) -> MicroBatch:
+        """Of explanations, which need more memory."""
+        return MicroBatch(self.batch_size)
+
+    def _shared_of(
+        self, name: str, metric: Metric, subject: Subject, shared: SharedResults, start: int, stop: int
+    ) -> dict[str, Tensor]:
+        """What a metric shares between estimators: read from the store, or computed and put there."""
+        if type(metric).prepare is Metric.prepare:
+            return {}
+        settings = shared.identity["metric"][name]
+        extra = {"metric": settings, "target_order": self.target_order}
+        arrays = shared.get(name, extra, start, stop, lambda: metric.prepare(subject))
+        return {key: torch.from_numpy(values) for key, values in arrays.items()}
+
+    def _explain(self, batch: Batch, subject: Subject) -> Tensor:
+        """Maps (B, K, H, W), in parts that fit into memory; every value is finite."""
+
+        def explain(part: slice) -> Tensor:
+            images, targets, seeds = subject.images[part], subject.targets[part], subject.seeds[part]
+            return self.estimator.attribute(self.backbone, images, targets, seeds)
+
+        maps = self._explain_size.in_parts(len(batch), explain)
+        finite = maps.isfinite().flatten(1).all(1)
+        if not finite.all():
+            image = batch.image_ids[int((~finite).nonzero()[0, 0])]
+            raise UserError(f"the map of image {image} by estimator {self.key.estimator} has NaN or infinite values")
+        return maps
+
+
+@lru_cache(maxsize=1)
+def _automatic_batch_size(backbone: Backbone) -> int:
+    """On a GPU what is fastest; on a CPU throughput hardly depends on it."""
+    return find_batch_size(backbone, backbone.image_size) if backbone.device.type == "cuda" else DEFAULT_BATCH_SIZE

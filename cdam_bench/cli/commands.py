@@ -1,0 +1,216 @@
+"""`cdam-bench`: which commands there are, and how one is found in the words of a command line. Imports nothing heavy."""
+
+import sys
+from dataclasses import dataclass
+
+from cdam_bench.errors import nearest_names
+
+PROGRAM = "cdam-bench"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command.
+
+    Args:
+        name: its words, as "train digits".
+        summary: what it does, in a line.
+        task: where its function is, as "package.module:function".
+        config: name of its primary configuration in conf/.
+        example: overrides that show its use.
+        first: words put before those of the command line.
+        flags: short ways to write a setting, as {"--json": "json=true"}.
+    """
+
+    name: str
+    summary: str
+    task: str
+    config: str
+    example: str = ""
+    first: tuple[str, ...] = ()
+    flags: tuple[tuple[str, str], ...] = ()
+
+
+RUN_CELL = "cdam_bench.benchmark.run:run_cell"
+COMMANDS = (
+    Command(
+        "run", "explain and measure one cell: a dataset, a backbone, an estimator", RUN_CELL, "config", "estimator=cdam"
+    ),
+    Command("sweep", "run many cells", RUN_CELL, "config", "experiment=demo", first=("--multirun",)),
+    Command(
+        "explain",
+        "maps of a picture, or of a folder of them",
+        "cdam_bench.explaining.command:explain_pictures",
+        "scripts/explain",
+        "image=picture.jpg target=top1",
+    ),
+    Command(
+        "tables",
+        "tables of a results folder, as Markdown, CSV and LaTeX",
+        "cdam_bench.cli.results:make_tables",
+        "scripts/make_tables",
+    ),
+    Command(
+        "figures",
+        "curves, scores and maps of a results folder, as PNG and PDF",
+        "cdam_bench.cli.results:make_figures",
+        "scripts/make_figures",
+    ),
+    Command(
+        "report",
+        "one page with tables, figures and what was run",
+        "cdam_bench.cli.results:make_report",
+        "scripts/make_report",
+    ),
+    Command(
+        "status",
+        "how far the cells of a results folder are",
+        "cdam_bench.cli.results:status",
+        "scripts/status",
+        "results_dir=results",
+        flags=(("--json", "json=true"),),
+    ),
+    Command(
+        "merge",
+        "finish cells that many jobs filled; take in other results folders",
+        "cdam_bench.cli.results:merge_results",
+        "scripts/merge",
+        "sources=[/mnt/a/results]",
+    ),
+    Command(
+        "check",
+        "what is here (devices, weights, data, extras) and how to get what lacks",
+        "cdam_bench.cli.check:check",
+        "scripts/check",
+        flags=(("--json", "json=true"),),
+    ),
+    Command(
+        "train digits",
+        "train digits_vit on digit scenes",
+        "cdam_bench.training.recipes.digits:train_digits",
+        "scripts/train_digits",
+    ),
+    Command(
+        "train cifar10",
+        "train cifar10_vit on scenes of photographs",
+        "cdam_bench.training.recipes.cifar10:train_cifar10",
+        "scripts/train_cifar10",
+    ),
+    Command(
+        "train probe",
+        "train the linear head of a frozen backbone",
+        "cdam_bench.training.linear_probe:train_linear_probe",
+        "scripts/train_linear_probe",
+        "backbone=dino_vitb16",
+    ),
+    Command(
+        "train lidc",
+        "fine-tune a backbone on nodules of LIDC",
+        "cdam_bench.lidc.finetuning:finetune_lidc",
+        "scripts/finetune_lidc",
+        "task=malignancy backbone=deit_vitb16 fold=0",
+    ),
+    Command(
+        "prepare lidc",
+        "crops, labels and biomarkers of the nodules of LIDC-IDRI",
+        "cdam_bench.lidc.prepare:prepare_lidc",
+        "scripts/prepare_lidc",
+        "dicom_dir=/data/LIDC-IDRI",
+    ),
+    Command(
+        "prepare phantom",
+        "nodules made by formula, to try LIDC's part without a CT scan",
+        "cdam_bench.lidc.phantom:make_phantom",
+        "scripts/make_lidc_phantom",
+    ),
+    Command(
+        "prepare imagenet-multi",
+        "choose the ImageNet images with two different objects",
+        "cdam_bench.datasets.multi_object:select_imagenet_multi",
+        "scripts/select_imagenet_multi",
+    ),
+    Command(
+        "measure speed",
+        "explanations and perturbations against plain forward passes",
+        "cdam_bench.benchmark.speed:measure_speed",
+        "scripts/bench_speed",
+        "device=cpu",
+    ),
+    Command(
+        "measure concepts",
+        "how often a concept's map points at the right digit",
+        "cdam_bench.explaining.pointing:measure_pointing",
+        "scripts/measure_concepts",
+    ),
+)
+BY_NAME = {command.name: command for command in COMMANDS}
+
+
+def main(words: list[str] | None = None) -> None:
+    """The program `cdam-bench`.
+
+    Args:
+        words: of the command line; None: those of this process.
+    """
+    words = sys.argv[1:] if words is None else list(words)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(overview())
+        return
+    if words[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"{PROGRAM} {version('cdam-bench')}")
+        return
+    command = find(words)
+    if command is None:
+        known = {name.split()[0] for name in BY_NAME} | set(BY_NAME)
+        near = nearest_names(" ".join(words[:2]), known) or nearest_names(words[0], known)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"`{PROGRAM} --help` lists the commands"
+        members = [name for name in BY_NAME if name.split()[0] == words[0]]
+        if members:  # train, without saying what
+            hint = f"use one of {', '.join(members)}"
+        print(f"error: command {' '.join(words[:1])} is unknown: {hint}", file=sys.stderr)
+        sys.exit(2)
+    start(command, words[len(command.name.split()) :])
+
+
+def find(words: list[str]) -> Command | None:
+    """The command that the first words name."""
+    return BY_NAME.get(" ".join(words[:2])) or BY_NAME.get(words[0])
+
+
+def start(command: Command, words: list[str]) -> None:
+    """Run a command with the words that follow its name."""
+    from cdam_bench.cli.app import run  # Hydra: half a second that the list of commands does not need
+
+    flags = dict(command.flags)
+    words = [flags.get(word, word) for word in words]
+    if command.name == "explain":
+        # concept is a path, a list or a group of settings; Hydra merges keys into what is null only with a plus
+        words = [f"+{word}" if word.startswith("concept.") else word for word in words]
+    sys.argv = [f"{PROGRAM} {command.name}", *command.first, *words]
+    run(command.task, command.config)
+
+
+def script(name: str) -> None:
+    """A program in scripts/ that is one command: its words follow."""
+    start(BY_NAME[name], sys.argv[1:])
+
+
+def overview() -> str:
+    """All commands, a line each."""
+    width = max(len(command.name) for command in COMMANDS)
+    lines = [f"  {command.name:<{width}}  {command.summary}" for command in COMMANDS]
+    return "\n".join(
+        [
+            f"{PROGRAM} explains the predictions of vision transformers and measures the explanations.",
+            "",
+            f"  {PROGRAM} <command> [key=value …]",
+            "",
+            *lines,
+            "",
+            f"`{PROGRAM} <command> --help` shows its settings. A first look, without data or weights of your own:",
+            f"  {PROGRAM} run estimator=cdam && {PROGRAM} tables",
+            "Every setting can be changed as key=value; HYDRA_FULL_ERROR=1 shows tracebacks.",
+        ]
+    )

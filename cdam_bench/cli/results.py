@@ -1,0 +1,81 @@
+"""Commands that read a results folder: tables, figures, report, status, merge."""
+
+import json
+import sys
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from cdam_bench.errors import UserError
+
+
+def make_tables(config: DictConfig) -> None:
+    """Tables of a results folder as Markdown, CSV and LaTeX."""
+    from cdam_bench.lidc.tables import write_finetuning
+    from cdam_bench.reporting.comparisons import read_comparisons
+    from cdam_bench.reporting.outputs import write_outputs
+    from cdam_bench.reporting.paired import write_paired
+    from cdam_bench.reporting.tables import write_tables
+
+    results_dir, output_dir = Path(config.results_dir), Path(config.output_dir)
+    fine_tuned_alone = config.only is None and (results_dir / "lidc").is_dir() and not (results_dir / "cells").is_dir()
+    comparisons = [] if fine_tuned_alone else read_comparisons(results_dir, config.only)
+    *written, together = write_tables(comparisons, output_dir)
+    paired = write_paired(comparisons, output_dir)
+    others = write_finetuning(results_dir, output_dir) + write_outputs(comparisons, output_dir)
+    print(together.read_text(encoding="utf-8"))
+    print(*(path.read_text(encoding="utf-8") for path in others if path.suffix == ".md"), sep="\n")
+    print(*written, *paired, *others, together, sep="\n")
+
+
+def make_figures(config: DictConfig) -> None:
+    """Curves, scores and maps of a results folder as PNG and PDF; exit status 2 where something could not be drawn."""
+    from cdam_bench.reporting.comparisons import read_comparisons
+    from cdam_bench.reporting.figures import write_figures
+
+    comparisons = read_comparisons(Path(config.results_dir), config.only)
+    written, problems = write_figures(
+        comparisons, Path(config.output_dir), config.num_images, config.paths, config.runtime
+    )
+    print(*written, sep="\n")
+    _complain(problems)
+
+
+def make_report(config: DictConfig) -> None:
+    """One page with the tables and figures of a results folder, and what was run."""
+    from cdam_bench.reporting.comparisons import read_comparisons
+    from cdam_bench.reporting.figures import write_figures
+    from cdam_bench.reporting.report import write_report
+
+    comparisons = read_comparisons(Path(config.results_dir), config.only)
+    output_dir = Path(config.output_dir)
+    figures, problems = write_figures(
+        comparisons, output_dir / "figures", config.num_images, config.paths, config.runtime
+    )
+    print(write_report(comparisons, output_dir, figures, problems))
+    _complain(problems)
+
+
+def _complain(problems: list[str]) -> None:
+    """Say what could not be made, after everything else was."""
+    if problems:
+        *first, last = problems
+        for problem in first:
+            print(f"error: {problem}", file=sys.stderr)
+        raise UserError(last)
+
+
+def status(config: DictConfig) -> None:
+    """How far the cells of a results folder are, as text or JSON."""
+    from cdam_bench.store.status import read_status, status_table
+
+    cells = read_status(Path(config.results_dir))
+    print(json.dumps([cell.as_dict() for cell in cells], indent=1) if config.json else status_table(cells))
+
+
+def merge_results(config: DictConfig) -> None:
+    """Finish the cells whose chunks are all there; with sources, first take in chunks of other results folders."""
+    from cdam_bench.store.merging import merge
+
+    for line in merge(Path(config.results_dir), [Path(source) for source in config.sources]):
+        print(line)

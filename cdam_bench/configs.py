@@ -1,0 +1,228 @@
+"""Configs: the one way from settings to objects, for runs, scripts, training, explaining and Python users.
+
+Settings come from `conf/` (composed by Hydra) or from a finished cell; every object that a configuration names is built here. What
+is wrong with an argument is told with the key that the user typed. Nothing heavy is imported before an object is built.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from cdam_bench.errors import UserError, one_line, require, unknown_name, with_prefix
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cdam_bench.backbones import Backbone
+    from cdam_bench.datasets import Dataset, Preprocessing
+    from cdam_bench.estimators import Estimator
+    from cdam_bench.metrics import Metric
+
+PACKAGE = Path(__file__).parent
+RUN = "config"  # the configuration of a run, conf/config.yaml
+ABOUT = ("source", "licence")  # of a backbone: for reading, not for building
+CLOSED_GROUPS = ("runtime", "paths", "names")  # whose keys are the same whatever is chosen
+MOVED = {  # where classes were in version 0.1.0 → where they are
+    "cdam_bench.concepts.ConceptSource": "cdam_bench.datasets.concepts.ConceptSource",
+    "cdam_bench.datasets.LidcNodules": "cdam_bench.lidc.dataset.LidcNodules",
+}
+Plain = dict[str, Any]
+
+
+def config_dir() -> Path:
+    """Folder of the configuration files: inside the installed package, or beside it in a checkout."""
+    packaged = PACKAGE / "conf"
+    return packaged if packaged.is_dir() else PACKAGE.parent / "conf"
+
+
+def choices(group: str) -> list[str]:
+    """Names that a group offers, as in `choices("estimator")`; inside a command with those of the user's --config-dir."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    if GlobalHydra.instance().is_initialized():
+        return sorted(GlobalHydra.instance().config_loader().get_group_options(group))
+    return sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
+
+
+def compose(overrides: Sequence[str] = (), config_name: str = RUN) -> DictConfig:
+    """A configuration as a command would get it, from Python.
+
+    Args:
+        overrides: as on the command line, such as ["estimator=cdam", "dataset.num_images=10"].
+        config_name: of the command, such as "scripts/explain".
+    Raises:
+        UserError: for unknown names and keys.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    running, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
+    try:
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            return compose(config_name, list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(one_line(error)) from error
+    finally:
+        GlobalHydra.instance().hydra = running
+
+
+def plain(config: Any) -> Any:
+    """Settings as plain values, everything resolved."""
+    return OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
+
+
+def check_keys(config: DictConfig, config_name: str) -> None:
+    """Raise UserError if a composed configuration has keys that its own files do not have.
+
+    Hydra refuses unknown keys on the command line, but neither `+metric/x=…` nor what the file of an experiment adds.
+    """
+    known = _known_keys(config_name)
+    for key in map(str, config):
+        if key not in known:
+            raise unknown_name("key", key, known)
+        if key in CLOSED_GROUPS:
+            for name in map(str, config[key]):
+                if name not in known[key]:
+                    raise unknown_name("key", f"{key}.{name}", (f"{key}.{one}" for one in known[key]))
+
+
+@lru_cache(maxsize=8)
+def _known_keys(config_name: str) -> dict[str, tuple[str, ...]]:
+    """Top-level keys of a configuration as it comes, and the keys below each that is a group."""
+    config = compose((), config_name)
+    below = {str(key): config._get_node(key) for key in config}  # nothing is resolved
+    return {key: tuple(map(str, node)) if isinstance(node, DictConfig) else () for key, node in below.items()}
+
+
+def instantiate(settings: Any, key: str, **arguments: Any) -> Any:
+    """The object of settings with `_target_`.
+
+    Args:
+        settings: `_target_` and arguments.
+        key: where they stand in the configuration, as `metric.fidelity`.
+        arguments: further ones, objects already.
+    Raises:
+        UserError: for a class that is not there and for arguments that it does not take or cannot use.
+    """
+    import hydra.utils
+    from hydra.errors import InstantiationException
+
+    if OmegaConf.is_config(settings) or isinstance(settings, Mapping):
+        settings = {**plain(settings)}
+        require("_target_" in settings, f"{key} has no _target_: give the class, as in conf/{key.split('.')[0]}")
+        settings["_target_"] = MOVED.get(settings["_target_"], settings["_target_"])
+    try:
+        return hydra.utils.instantiate(settings, **arguments)
+    except UserError as error:
+        raise with_prefix(error, key) from error
+    except InstantiationException as error:
+        if isinstance(error.__cause__, UserError):
+            raise with_prefix(error.__cause__, key) from error
+        reason = one_line(error.__cause__) if error.__cause__ is not None else one_line(error)
+        raise UserError(f"{key}: {reason}") from error
+
+
+def build_preprocessing(config: DictConfig) -> Preprocessing:
+    """How pictures become the input of the configured backbone; of fine-tuned weights, what those were trained with."""
+    preprocessing = instantiate(config.backbone.preprocessing, "backbone.preprocessing")
+    source = head_source(config)
+    return preprocessing if not hasattr(source, "preprocessing") else source.preprocessing(preprocessing)
+
+
+def head_source(config: DictConfig) -> Any:
+    """The object that `backbone.head` describes, with `build` and `identity`; None where it is a file or the checkpoint's own."""
+    settings = plain(config.backbone).get("head")
+    return instantiate(settings, "backbone.head") if isinstance(settings, dict) else None
+
+
+def build_backbone(config: DictConfig, head: nn.Module | None = None) -> Backbone:
+    """The backbone of a configuration, on its device; the last one built is kept, as sweeps ask for it again and again.
+
+    Args:
+        config: with the groups `backbone` and `runtime`, `paths.weights_dir` and, for random weights, `seed`.
+        head: instead of the configured one, which may be a weights file, null (the head inside the checkpoint), or an object
+            whose `build(backbone, preprocessing)` gives the head, such as conf/backbone/head/concept.yaml.
+    Raises:
+        UserError: for settings and files that cannot be.
+    """
+    settings = backbone_arguments(config)
+    settings |= {"device": config.runtime.device, "precision": config.runtime.precision, "seed": config.get("seed", 0)}
+    if head is not None:
+        settings["head"] = None
+    backbone = _kept_backbone(OmegaConf.to_yaml(OmegaConf.create(settings), sort_keys=True), head is None)
+    return backbone if head is None else backbone.with_head(head)
+
+
+def backbone_arguments(config: DictConfig) -> Plain:
+    """What `load_backbone` is called with for a configuration, but for device and precision."""
+    settings = {name: value for name, value in plain(config.backbone).items() if name not in ABOUT}
+    preprocessing = settings.pop("preprocessing", None)
+    if isinstance(settings.get("head"), dict):
+        settings["preprocessing"] = preprocessing
+    return settings | {"weights_dir": config.paths.weights_dir}
+
+
+@lru_cache(maxsize=1)
+def _kept_backbone(arguments: str, with_head: bool) -> Backbone:
+    import torch
+    from torch import nn
+
+    from cdam_bench.backbones import load_backbone
+
+    settings = OmegaConf.to_container(OmegaConf.create(arguments))
+    preprocessing, seed = settings.pop("preprocessing", None), settings.pop("seed")
+    source = settings["head"] if with_head and isinstance(settings["head"], dict) else None
+    if not with_head or source is not None:
+        settings["head"] = nn.Identity()
+    if settings.get("checkpoint") is None and not settings.get("pretrained"):
+        warnings.warn("the weights are random (backbone.checkpoint=null): the maps mean nothing", stacklevel=2)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)  # of random weights
+            backbone = load_backbone(**settings)
+    except UserError as error:
+        raise with_prefix(error, "backbone") from error
+    if source is None:
+        return backbone
+    made = instantiate(preprocessing, "backbone.preprocessing")
+    return backbone.with_head(instantiate(source, "backbone.head").build(backbone, made))
+
+
+def build_dataset(config: DictConfig, preprocessing: Preprocessing) -> Dataset:
+    """The dataset of a configuration."""
+    return instantiate(config.dataset, "dataset", preprocessing=preprocessing)
+
+
+def build_estimator(config: DictConfig) -> Estimator:
+    """The estimator of a configuration."""
+    return instantiate(config.estimator, "estimator")
+
+
+def build_metrics(config: DictConfig) -> dict[str, Metric]:
+    """Name → metric, of those that the configuration does not leave out.
+
+    Raises:
+        UserError: if none is left.
+    """
+    wanted = {str(name): settings for name, settings in config.metric.items() if settings is not None}
+    require(bool(wanted), "every metric is left out: keep at least one")
+    return {name: instantiate(settings, f"metric.{name}") for name, settings in wanted.items()}
+
+
+def _paper_blur(image_size: int | None) -> float:
+    """The paper's blur, 14 pixels at 224², for images of another size."""
+    from cdam_bench.metrics.perturbation import PAPER_BLUR_SIGMA
+
+    require(image_size is not None, "backbone.image_size is not set: give the side of the images in pixels")
+    return PAPER_BLUR_SIGMA * image_size / 224
+
+
+OmegaConf.register_new_resolver("paper_blur", _paper_blur, replace=True)

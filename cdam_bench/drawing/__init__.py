@@ -1,0 +1,1 @@
+"""Drawing: how maps, pictures and methods look, the same in every figure."""

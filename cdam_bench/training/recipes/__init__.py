@@ -1,0 +1,1 @@
+"""Recipes: how the small networks that come with the package are trained."""
