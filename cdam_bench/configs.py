@@ -226,3 +226,4 @@ def _paper_blur(image_size: int | None) -> float:
 
 
 OmegaConf.register_new_resolver("paper_blur", _paper_blur, replace=True)
+OmegaConf.register_new_resolver("choices", lambda group: ", ".join(choices(group)), replace=True)

@@ -1,7 +1,19 @@
-"""Backbones: frozen ViTs and their heads."""
+"""Backbones: frozen ViTs and their heads; its names are loaded when first used: `cdam_bench.backbones.files` costs nothing."""
 
-from cdam_bench.backbones.backbone import Backbone, create_vit, load_backbone
-from cdam_bench.backbones.checkpoints import load_weights
-from cdam_bench.backbones.heads import ConceptHead, JoinedHeads, LinearHead
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cdam_bench.backbones.backbone import Backbone, create_vit, load_backbone
+    from cdam_bench.backbones.checkpoints import load_weights
+    from cdam_bench.backbones.heads import ConceptHead, JoinedHeads, LinearHead
 
 __all__ = ["Backbone", "ConceptHead", "JoinedHeads", "LinearHead", "create_vit", "load_backbone", "load_weights"]
+
+HOMES = {"load_weights": "checkpoints", "ConceptHead": "heads", "JoinedHeads": "heads", "LinearHead": "heads"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{HOMES.get(name, 'backbone')}"), name)

@@ -12,8 +12,9 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from cdam_bench.backbones.checkpoints import find_weights, load_head, load_weights
+from cdam_bench.backbones.checkpoints import load_head, load_weights
 from cdam_bench.backbones.conv_stem import ConvStem
+from cdam_bench.backbones.files import find_weights
 from cdam_bench.backbones.heads import blocks_read
 from cdam_bench.backbones.last_block import LastBlock, check_blocks
 from cdam_bench.errors import UserError, nearest_names, require

@@ -1,12 +1,10 @@
 """Weights files → timm's layout. Nothing is ever unpickled: safetensors, or torch files with weights_only=True."""
 
 import argparse
-import hashlib
 import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import urldefrag, urlparse
 
 import torch
 from safetensors.torch import load_file
@@ -16,81 +14,10 @@ from torch import Tensor, nn
 from cdam_bench.backbones.heads import LinearHead
 from cdam_bench.errors import UserError, require
 
-PACKAGED = Path(__file__).parents[1] / "weights"
 DINO_BLOCKS = 4  # blocks whose [CLS] DINO's official classifiers for ViT-S read (eval_linear.py --n_last_blocks 4)
-PROBE_SUFFIX = "_linear.safetensors"  # of the heads that scripts/train_linear_probe.py makes
 MAX_KEYS_SHOWN = 8
 
 Tensors = dict[str, Tensor]
-
-
-def find_weights(name: str | Path, weights_dir: str | Path | None = None) -> Path:
-    """Path of a weights file.
-
-    Args:
-        name: a path, a file name in `weights_dir` or among the small ones that come with the package, or the address of
-            an official file. The latter is looked for by its file name in `weights_dir` and in torch.hub's cache, then
-            downloaded into the first of them. It may end in `#md5=<hex>` or `#sha256=<hex>`, the first digits of the
-            file's hash; otherwise a hash in the file name (as torchvision has it: `name-<hex>.pth`) is checked.
-        weights_dir: folder of weights files.
-    Raises:
-        UserError: naming the places that were searched; for an address, also where to put the file by hand.
-    """
-    if urlparse(str(name)).scheme in ("http", "https", "file"):
-        return _find_or_download(str(name), weights_dir)
-    places = [Path(name)]
-    if weights_dir is not None:
-        places.append(Path(weights_dir) / name)
-    places.append(PACKAGED / name)
-    for place in places:
-        if place.is_file():
-            return place
-    searched = ", ".join(str(place) for place in places[:-1])
-    mend = "put it there or give its path"
-    if str(name).endswith(PROBE_SUFFIX):
-        mend = f"train it with scripts/train_linear_probe.py, or {mend}"
-    raise UserError(f"weights file {name} not found (searched {searched}): {mend}")
-
-
-def _find_or_download(address: str, weights_dir: str | Path | None) -> Path:
-    url, _ = urldefrag(address)
-    name = Path(urlparse(url).path).name
-    folders = [Path(torch.hub.get_dir()) / "checkpoints"]
-    if weights_dir is not None:
-        folders.insert(0, Path(weights_dir))
-    for folder in folders:
-        if (folder / name).is_file():
-            return folder / name
-    target = folders[0] / name
-    partial = target.with_name(f"{name}.unchecked")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(partial), progress=True)
-    except (OSError, RuntimeError) as error:  # no network, no such address, no room
-        reason = str(getattr(error, "reason", error))
-        raise UserError(
-            f"weights file {name} is not in {folders[0]} and could not be downloaded from {url} ({reason}): "
-            f"download it elsewhere and put it there as {target}, or give the path of a copy"
-        ) from error
-    algorithm, expected = _expected_hash(address)
-    with partial.open("rb") as file:
-        found = hashlib.file_digest(file, algorithm).hexdigest()
-    if not found.startswith(expected):
-        partial.unlink()
-        raise UserError(
-            f"weights file {name} from {url} has {algorithm} {found[:12]}… instead of {expected}…: the download was "
-            "damaged or the file has changed; try again, or give the path of a copy you trust"
-        )
-    return partial.replace(target)
-
-
-def _expected_hash(address: str) -> tuple[str, str]:
-    """Algorithm and first hexadecimal digits of the hash that an address promises; no digits if it promises none."""
-    url, fragment = urldefrag(address)
-    if declared := re.fullmatch(r"(md5|sha256)=([0-9a-f]+)", fragment):
-        return declared[1], declared[2]
-    named = re.search(r"-([0-9a-f]{8,})\.\w+$", url)
-    return "sha256", named[1] if named else ""
 
 
 def read_tensors(path: str | Path) -> Tensors:

@@ -1,19 +1,16 @@
 """Identity: every setting that the numbers of a cell depend on, and what else is written down about a run."""
 
 import hashlib
-import platform
 from functools import lru_cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
 
 from cdam_bench.backbones.backbone import checked_device, chosen_precision
-from cdam_bench.backbones.checkpoints import find_weights
+from cdam_bench.backbones.files import find_weights
+from cdam_bench.benchmark.versions import version_of
 from cdam_bench.configs import ABOUT, Plain, head_source, plain
-
-LIBRARIES = ("cdam-bench", "torch", "timm", "torchvision", "captum", "numpy")
 
 
 def cell_identity(config: DictConfig) -> Plain:
@@ -44,19 +41,6 @@ def _file_digest(path: Path, _modified: int) -> str:
     """SHA-256 of a file; `_modified` makes a changed file be read again."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def version_of(library: str) -> str:
-    """Installed version of a library."""
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return "not installed"
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of Python and of what the numbers come from."""
-    return {"python": platform.python_version()} | {name.replace("-", "_"): version_of(name) for name in LIBRARIES}
 
 
 def device_name(device: torch.device) -> str:

@@ -9,9 +9,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from cdam_bench.benchmark.identity import cell_identity, device_name, library_versions
+from cdam_bench.benchmark.identity import cell_identity, device_name
 from cdam_bench.benchmark.job import Job
 from cdam_bench.benchmark.shared import SharedResults
+from cdam_bench.benchmark.versions import library_versions
 from cdam_bench.errors import UserError, require
 from cdam_bench.store.cells import Cell, CellKey
 from cdam_bench.store.chunks import Span

@@ -13,9 +13,10 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from cdam_bench.cli.commands import about
 from cdam_bench.cli.devices import take_own_device
 from cdam_bench.cli.messages import launcher_trouble, told
 from cdam_bench.cli.signals import stopping_on_signals
@@ -25,6 +26,7 @@ from cdam_bench.errors import UserError
 Task = Callable[[DictConfig], None]
 MISTAKES = (UserError, OSError, OmegaConfBaseException, HydraException, InstantiationException)
 INTERRUPTED = 130  # exit status after Ctrl-C, as shells have it
+OmegaConf.register_new_resolver("command_help", about, replace=True)
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/joblib' is validated")  # the plugin's keys, our values
 
 

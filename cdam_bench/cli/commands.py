@@ -197,6 +197,15 @@ def script(name: str) -> None:
     start(BY_NAME[name], sys.argv[1:])
 
 
+def about() -> str:
+    """The head of a command's help: what it does, and how it is called; of the command that `start` has begun."""
+    command = BY_NAME.get(sys.argv[0].removeprefix(PROGRAM).strip())
+    if command is None:
+        return ""
+    example = f"\n  {PROGRAM} {command.name} {command.example}\n" if command.example else ""
+    return f"{PROGRAM} {command.name}: {command.summary}\n{example}"
+
+
 def overview() -> str:
     """All commands, a line each."""
     width = max(len(command.name) for command in COMMANDS)
