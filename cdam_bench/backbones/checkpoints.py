@@ -203,7 +203,7 @@ def load_head(path: str | Path, embed_dim: int, num_classes: int | None) -> nn.M
     with_mean = width in (2 * embed_dim, (DINO_BLOCKS + 1) * embed_dim)
     why = (
         "; the rest is the mean patch token, as in DINO's official heads for ViT-B and in DINOv2's, and the maps "
-        "need a head that reads [CLS] alone: train one with scripts/train_linear_probe.py"
+        "need a head that reads [CLS] alone: train one with `cdam-bench train probe`"
     )
     require(
         blocks is not None,

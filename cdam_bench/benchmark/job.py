@@ -27,7 +27,7 @@ from cdam_bench.benchmark.targets import (
 from cdam_bench.configs import build_backbone, build_dataset, build_estimator, build_metrics, build_preprocessing
 from cdam_bench.datasets import Batch, Dataset, collate
 from cdam_bench.datasets.concepts import warn_about_examples
-from cdam_bench.errors import UserError, require, require_count, require_whole
+from cdam_bench.errors import UserError, require, require_count, require_whole, with_prefix
 from cdam_bench.estimators import Estimator
 from cdam_bench.metrics import Metric, Subject
 from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE, MicroBatch, find_batch_size
@@ -77,8 +77,8 @@ class Job:
         dataset = build_dataset(config, preprocessing)
         outputs = output_kind(dataset, backbone.head)
         target_order = config.target_order if outputs in COMPETING else "annotated"
-        for metric in metrics.values():
-            metric.check((preprocessing.image_size, preprocessing.image_size))
+        for name, metric in metrics.items():
+            _check(name, metric, preprocessing.image_size)
         batch_size = config.runtime.batch_size
         if batch_size == "auto":
             batch_size = _automatic_batch_size(backbone)
@@ -187,6 +187,14 @@ class Job:
             image = batch.image_ids[int((~finite).nonzero()[0, 0])]
             raise UserError(f"the map of image {image} by estimator {self.key.estimator} has NaN or infinite values")
         return maps
+
+
+def _check(name: str, metric: Metric, image_size: int) -> None:
+    """Raise UserError, with the key that the user typed, if a metric cannot be measured on images of that side."""
+    try:
+        metric.check((image_size, image_size))
+    except UserError as error:
+        raise with_prefix(error, f"metric.{name}") from error
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, open_dict
 from tqdm import tqdm
 
 from cdam_bench.benchmark.identity import cell_identity, device_name
@@ -52,7 +52,9 @@ def _work_on(cell: Cell, config: DictConfig) -> bool:
         if cell.has(identity):
             print(f"{cell.key}: done before, {cell.num_images} images")
             return True
-        config = OmegaConf.merge(config, {"metric": cell.metrics})  # what it has stays
+        config = config.copy()
+        with open_dict(config):
+            config.metric = cell.metrics  # what it has stays
     job = Job.prepare(config, cell.key)
     require(
         not config.overwrite or config.shards == 1,

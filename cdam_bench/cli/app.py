@@ -44,6 +44,7 @@ def run(task: Task | str, config_name: str) -> None:
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
     def guarded(config: DictConfig) -> None:
+        find_own_modules()  # here too: a launcher may have started a new process
         try:
             with stopping_on_signals(), warnings_in_one_line():
                 check_keys(config, config_name)

@@ -130,7 +130,7 @@ class ImageNetMulti(_ValidationImages):
         preprocessing: of the backbone.
         num_images: how many of the manifest's; None: all.
         seed: chooses them if not all are wanted; 0: the first ones of the manifest.
-        manifest: of your own, from scripts/select_imagenet_multi.py; None: the package's.
+        manifest: of your own, from `cdam-bench prepare imagenet-multi`; None: the package's.
     Raises:
         UserError: before the run, if one of them is missing or cannot be read.
     Source: Brocki et al. 2024, §3.4, on the ReaL labels of Beyer et al. 2020; see docs/imagenet_multi.md.

@@ -85,7 +85,7 @@ def read_manifest(path: str | Path) -> list[Entry]:
         UserError: naming the file and the line that is wrong.
     """
     path = Path(path)
-    require(path.is_file(), f"manifest {path} not found: make it with scripts/select_imagenet_multi.py")
+    require(path.is_file(), f"manifest {path} not found: make it with `cdam-bench prepare imagenet-multi`")
     entries = []
     with path.open(newline="", encoding="utf-8") as file:
         for number, row in enumerate(csv.DictReader(file), 2):
@@ -98,7 +98,7 @@ def read_manifest(path: str | Path) -> list[Entry]:
                 all(0 <= c < NUM_CLASSES for c in classes) and classes[0] != classes[1],
                 f"manifest {path}, line {number}: {classes} are not two different classes in 0…{NUM_CLASSES - 1}",
             )
-    require(bool(entries), f"manifest {path} is empty: make it with scripts/select_imagenet_multi.py")
+    require(bool(entries), f"manifest {path} is empty: make it with `cdam-bench prepare imagenet-multi`")
     return entries
 
 

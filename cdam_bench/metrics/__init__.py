@@ -1,6 +1,6 @@
 """Metrics: from maps to curves and scores of every image."""
 
-from cdam_bench.metrics.base import Measurement, Metric, Subject
+from cdam_bench.metrics.base import Measurement, Metric, Subject, direction
 from cdam_bench.metrics.box_sensitivity import BoxSensitivity, box_responses, box_sensitivity, draw_boxes
 from cdam_bench.metrics.compactness import Compactness, compactness
 from cdam_bench.metrics.fidelity import Fidelity
@@ -24,6 +24,7 @@ __all__ = [
     "box_responses",
     "box_sensitivity",
     "compactness",
+    "direction",
     "draw_boxes",
     "perturbation_curves",
 ]

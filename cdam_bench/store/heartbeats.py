@@ -5,7 +5,7 @@
         errors/<shard>of<shards>.yaml     why that shard failed, until it succeeds
     results/sweeps/plan-<fingerprint>.json    the cells a sweep is going to run
 
-Nothing here imports torch: `scripts/status.py` must be quick.
+Nothing here imports torch: `cdam-bench status` must be quick.
 """
 
 import json
