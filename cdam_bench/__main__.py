@@ -2,7 +2,8 @@
 
 import sys
 
-from cdam_bench.cli.commands import BY_NAME, start
+from cdam_bench.cli.commands import BY_NAME
+from cdam_bench.cli.program import start
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from cdam_bench.cli.commands import main
+from cdam_bench.cli import main
 from cdam_bench.reporting.comparisons import read_comparisons
 from cdam_bench.reporting.figures import comparison_figures
 from cdam_bench.reporting.paired import write_paired
