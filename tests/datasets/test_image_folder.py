@@ -77,5 +77,5 @@ def test_unknown_class_folder_is_named(tmp_path):
 
 
 def test_missing_folder_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"dataset\.folder=.*gone not found"):
+    with pytest.raises(UserError, match=r"^folder=.*gone not found"):
         ImageFolder(tmp_path / "gone", PREPROCESSING)

@@ -82,7 +82,7 @@ def test_integrated_cdam_with_few_steps_is_a_coarser_sum_of_the_same_integral(ba
     ("estimator", "name"), [(SmoothCDAM, "num_samples"), (IntegratedCDAM, "num_steps")], ids=["smooth", "integrated"]
 )
 def test_numbers_of_samples_and_steps_must_be_positive_and_whole(estimator, name, value):
-    with pytest.raises(UserError, match=f"estimator.{name}={value}"):
+    with pytest.raises(UserError, match=f"^{name}={value}"):
         estimator(**{name: value})
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cdam_bench.explaining.command import main
-from tests.test_concepts import save_pictures
+from tests.datasets.test_concepts import save_pictures
 
 PICTURE = Path(__file__).parents[2] / "docs/images/two_digits.png"
 

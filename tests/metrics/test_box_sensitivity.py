@@ -128,9 +128,9 @@ def test_boxes_of_an_image_depend_on_its_seed_alone():
 
 @pytest.mark.parametrize("size", [100, 150, 0.5, 0, -10])
 def test_boxes_that_do_not_fit_are_refused(seeds, size):
-    with pytest.raises(UserError, match=r"metric\.box_sensitivity\.sizes"):
+    with pytest.raises(UserError, match=r"^sizes="):
         draw_boxes(seeds, (size,), 5, IMAGE_SIZE)
-    with pytest.raises(UserError, match=r"metric\.box_sensitivity\.sizes"):
+    with pytest.raises(UserError, match=r"^sizes="):
         BoxSensitivity(sizes=sorted((20, size))).check(IMAGE_SIZE)
 
 
@@ -145,5 +145,5 @@ def test_boxes_that_do_not_fit_are_refused(seeds, size):
     ids=str,
 )
 def test_settings_that_cannot_be_are_refused(arguments, key):
-    with pytest.raises(UserError, match=f"metric.box_sensitivity.{key}"):
+    with pytest.raises(UserError, match=rf"^{key}"):
         BoxSensitivity(**arguments)

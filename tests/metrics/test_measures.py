@@ -125,13 +125,20 @@ def test_compactness_is_that_of_each_targets_map(subject, maps):
         assert found[name].tolist() == pytest.approx(expected)
 
 
-def test_axes_have_the_lengths_of_the_curves(subject, maps):
+def test_declared_curves_have_the_axes_of_the_measured_ones(subject, maps):
     for metric in (Fidelity(STEPS, SIGMA, "both"), BoxSensitivity(SIZES, NUM_BOXES, SIGMA)):
-        found = measured(metric, subject, maps)
-        assert metric.axes().keys() == found.curves.keys()
-        for name, axes in metric.axes().items():
-            lengths = [len(values) or 2 for values in axes.values()]
-            assert list(found.curves[name].shape[1:]) == lengths
+        found = measured(metric, subject, maps).curves
+        declared = {curve.name: curve for curve in metric.curves()}
+        assert declared.keys() == found.keys()
+        for name, curve in declared.items():
+            lengths = [len(values) or 2 for values in curve.axes.values()]
+            assert list(found[name].shape[1:]) == lengths
+            assert {curve.x, curve.panels} <= {*curve.axes, ""}
+
+
+def test_every_declared_column_is_measured(subject, maps):
+    for metric in (Fidelity(STEPS, SIGMA, "both"), BoxSensitivity(SIZES, NUM_BOXES, SIGMA), Compactness()):
+        assert {column.name for column in metric.columns()} <= measured(metric, subject, maps).scores.keys()
 
 
 @pytest.mark.parametrize(
@@ -146,5 +153,5 @@ def test_axes_have_the_lengths_of_the_curves(subject, maps):
     ids=str,
 )
 def test_settings_of_fidelity_that_cannot_be_are_refused(arguments, key):
-    with pytest.raises(UserError, match=f"metric.fidelity.{key}"):
+    with pytest.raises(UserError, match=f"^{key}"):
         Fidelity(**arguments)

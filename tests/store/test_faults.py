@@ -9,10 +9,8 @@ import pytest
 from cdam_bench.store.cells import Cell, CellKey
 from cdam_bench.store.chunks import ChunkFolder
 from cdam_bench.store.results import read_cells
-from scripts.merge import merge_results
-from scripts.status import status
 from tests.runs import cdam_bench, files_below, tables_of
-from tests.scripts import run_script
+from tests.scripts import command
 
 KEY = CellKey("digits_multi", "digits_vit", "cdam")
 
@@ -80,7 +78,7 @@ def test_a_read_only_folder_is_one_line_and_can_still_be_looked_at(tmp_path, cap
             assert cdam_bench(disk / "results", *settings) == 2, settings
             (line,) = errors_told(capsys)
             assert line.startswith("error: Read-only file system"), settings
-        assert run_script(status, "status", f"results_dir={disk / 'results'}") == 0
+        assert command("status", f"results_dir={disk / 'results'}") == 0
         assert "partial" in capsys.readouterr().out
         assert files_below(disk) == before
 
@@ -101,14 +99,14 @@ def test_results_of_another_version_are_refused_in_one_line_that_names_it(tmp_pa
 def test_a_format_of_another_version_is_one_line_everywhere_and_does_not_hide_the_other_cells(tmp_path, capsys):
     assert cdam_bench(tmp_path, "-m", "estimator=cdam,attention_map") == 0
     file = Cell(tmp_path, KEY).path / "cell.yaml"
-    file.write_text(file.read_text().replace("format: 1", "format: 99"))
+    file.write_text(file.read_text().replace("format: 2", "format: 99"))
     before = files_below(tmp_path)
     capsys.readouterr()
     assert cdam_bench(tmp_path, "estimator=cdam") == 2
     assert "format 99" in errors_told(capsys)[0]
-    assert run_script(merge_results, "merge", f"results_dir={tmp_path}") == 2
+    assert command("merge", f"results_dir={tmp_path}") == 2
     assert "format 99" in errors_told(capsys)[0]
-    assert run_script(status, "status", f"results_dir={tmp_path}") == 0
+    assert command("status", f"results_dir={tmp_path}") == 0
     told = capsys.readouterr().out
     assert "1 done, 1 failed" in told
     assert "another format" in told

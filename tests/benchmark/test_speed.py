@@ -11,7 +11,7 @@ from cdam_bench.configs import config_dir
 
 
 def test_the_report_has_every_row_of_the_claims(tmp_path, capsys):
-    config = OmegaConf.load(config_dir() / "bench_speed.yaml")
+    config = OmegaConf.load(config_dir() / "scripts" / "bench_speed.yaml")
     config.merge_with(
         {
             "architecture": "vit_tiny_patch16_224",

@@ -1,9 +1,7 @@
 """The paper's ImageNet cells end to end: real photographs where they are at hand, a random backbone, every layout."""
 
 import csv
-import runpy
 import tarfile
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,12 +9,11 @@ from safetensors.torch import save_file
 
 from cdam_bench.datasets.imagenet import MANIFEST
 from cdam_bench.datasets.imagenet_classes import validation_names, wordnet_ids
-from cdam_bench.datasets.multi_object import read_manifest, select_imagenet_multi, shuffled
+from cdam_bench.datasets.multi_object import read_manifest, shuffled
 from tests.datasets.photographs import REAL, validation_folder
 from tests.runs import cdam_bench, files_below
-from tests.scripts import run_script
+from tests.scripts import command
 
-SCRIPTS = Path(__file__).parents[1] / "scripts"
 COUNT = 6  # of tests.runs.SMALL
 VIT = {"patch_size": 32, "embed_dim": 48, "depth": 2, "num_heads": 3}
 RANDOM = (  # DINO ViT-S/8's shape where it matters for the pipeline: 1000 classes, 224², ImageNet's preprocessing
@@ -63,8 +60,7 @@ def test_cell_runs_end_to_end_and_alike_in_every_layout(tmp_path, dataset):
     for layout in ("class folders", "tar"):
         assert [row["image"] for row in tables[layout]] == [row["image"] for row in rows]
     results = tmp_path / "results flat"
-    make_tables = runpy.run_path(str(SCRIPTS / "make_tables.py"))["make_tables"]
-    assert cdam_bench(results, task=make_tables, config_name="make_tables") == 0
+    assert command("tables", f"results_dir={results}") == 0
     with (results / "tables" / dataset / "dino_vits8" / "compactness.csv").open() as file:
         (row,) = csv.DictReader(file)
     mean = sum(float(one["compactness"]) for one in rows) / COUNT
@@ -128,7 +124,7 @@ def test_mistakes_are_one_line_and_leave_nothing_behind(tmp_path, capsys, ten_cl
 
 
 def test_script_writes_the_manifest_and_prints_the_pairs(tmp_path, capsys):
-    assert run_script(select_imagenet_multi, "select_imagenet_multi", f"output={tmp_path}/multi.csv") == 0
+    assert command("prepare", "imagenet-multi", f"output={tmp_path}/multi.csv") == 0
     assert (tmp_path / "multi.csv").read_bytes() == MANIFEST.read_bytes()
     told = capsys.readouterr().out
     assert "sunglass / sunglasses" in told.split("kept:")[0]
@@ -145,12 +141,12 @@ def test_script_writes_the_manifest_and_prints_the_pairs(tmp_path, capsys):
 )
 def test_mistakes_in_the_selection_are_one_line(tmp_path, capsys, override, message):
     output = f"output={tmp_path}/multi.csv"
-    assert run_script(select_imagenet_multi, "select_imagenet_multi", output, override) == 2
+    assert command("prepare", "imagenet-multi", output, override) == 2
     assert message in capsys.readouterr().err
 
 
 def test_real_json_of_the_wrong_length_is_one_line(tmp_path, capsys):
     (tmp_path / "real.json").write_text("[[1]]")
     settings = (f"output={tmp_path}/multi.csv", f"real_labels={tmp_path}/real.json")
-    assert run_script(select_imagenet_multi, "select_imagenet_multi", *settings) == 2
+    assert command("prepare", "imagenet-multi", *settings) == 2
     assert "have 1 entries instead of 50000" in capsys.readouterr().err

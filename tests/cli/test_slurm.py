@@ -12,8 +12,8 @@ import torch
 
 from cdam_bench.store.heartbeats import clock_of, errors_of, running_jobs
 from cdam_bench.store.status import read_status
+from tests.cli.slurm_cluster import KILL_WAIT, missing_daemons, slurm, slurm_cluster, wait_for
 from tests.runs import cdam_bench, exit_status, in_a_child, tables_of
-from tests.slurm_cluster import KILL_WAIT, missing_daemons, slurm, slurm_cluster, wait_for
 
 ESTIMATORS = QUICK, SLOW = ("cdam", "integrated_gradients")
 SHARDS, IMAGES = 2, 40

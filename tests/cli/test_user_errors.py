@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from cdam_bench.backbones import create_vit
-from cdam_bench.backbones.checkpoints import PACKAGED
+from cdam_bench.backbones.files import PACKAGED
 from tests.runs import cdam_bench, files_below
 
 DIGITS_VIT = PACKAGED / "digits_vit.safetensors"
@@ -61,13 +61,21 @@ def test_a_mistake_gets_one_line_and_status_2_and_leaves_the_store_alone(mistake
     assert not results.exists()
 
 
-def test_a_changed_configuration_over_results_is_refused(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("seed=3", "seed: 0 → 3"),
+        ("+estimator.colour=red", "estimator.colour: unset → red"),
+        ("dataset.seed=9", "0 → 9"),
+    ],
+)
+def test_a_changed_configuration_over_results_is_refused(setting, told, tmp_path, capsys):
     assert cdam_bench(tmp_path, "estimator=cdam") == 0
     before = files_below(tmp_path)
     capsys.readouterr()
-    assert cdam_bench(tmp_path, "estimator=cdam", "metric.fidelity.steps=5") == 2
+    assert cdam_bench(tmp_path, "estimator=cdam", setting) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert "metric.fidelity.steps: 4 → 5" in line
+    assert told in line
     assert "overwrite=true" in line
     assert files_below(tmp_path) == before
 

@@ -24,7 +24,9 @@ from cdam_bench.store.chunks import IMAGE, SCORE
 from tests.runs import SMALL, cdam_bench, files_below
 
 KEY = CellKey("digits_multi", "digits_vit", "any")
-IDENTITY = {"metric": {"box": {}}} | dict.fromkeys(("cdam_bench", "dataset", "backbone", "seed", "precision"), 0)
+IDENTITY = {"metric": {"fidelity": {}, "box": {}, "compactness": {}}} | dict.fromkeys(
+    ("cdam_bench", "dataset", "backbone", "seed", "precision"), 0
+)
 
 
 def scores_of(path):
@@ -65,7 +67,7 @@ def measured(folder, backbone, dataset, estimator, batch_size, chunk):
         "box": BoxSensitivity([20, 50], 8, 4.0),
         "compactness": Compactness(),
     }
-    job = Job(KEY, backbone, dataset, estimator, metrics, 0, "logit", batch_size)
+    job = Job(KEY, backbone, dataset, estimator, metrics, 0, "logit", "classes", batch_size)
     shared = SharedResults(folder, KEY, IDENTITY)
     parts = [job.measure(start, start + chunk, shared) for start in range(0, len(dataset), chunk)]
     names = [name for name in parts[0] if name.startswith(SCORE)]
