@@ -82,7 +82,7 @@ class Job:
         batch_size = config.runtime.batch_size
         if batch_size == "auto":
             batch_size = _automatic_batch_size(backbone)
-        MicroBatch(batch_size)  # complains about a size that cannot be
+        require_count("runtime.batch_size", batch_size)
         return cls(key, backbone, dataset, estimator, metrics, config.seed, target_order, outputs, batch_size)
 
     def declarations(self) -> dict[str, Any]:

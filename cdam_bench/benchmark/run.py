@@ -47,7 +47,7 @@ def run_cell(config: DictConfig) -> None:
 def _work_on(cell: Cell, config: DictConfig) -> bool:
     """Run what is missing of this job's share; says whether the cell is complete then."""
     identity = cell_identity(config)
-    if cell.is_complete and not config.overwrite:
+    if cell.was_finished and not config.overwrite:
         cell.open(identity, {})  # complains if it is of another configuration
         if cell.has(identity):
             print(f"{cell.key}: done before, {cell.num_images} images")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from cdam_bench.errors import UserError
+from cdam_bench.errors import UserError, require
 from cdam_bench.store.chunks import CURVE, IMAGE, SECONDS, Arrays, ChunkFolder, Span, chunk_ranges, concatenate
 from cdam_bench.store.columns import Declared
 from cdam_bench.store.files import differences, fingerprint, sweep_temporaries, write_atomically
@@ -38,6 +38,15 @@ class CellKey:
 
     def __str__(self) -> str:
         return f"{self.dataset} · {self.backbone} · {self.estimator}"
+
+
+def _is_whole(description: Any) -> bool:
+    """Whether a cell.yaml says everything that is read from it."""
+    kinds = {"complete": bool, "num_images": int, "chunk_size": int, "identity": dict}
+    kinds |= {} if description.get("format") == 1 else {"metrics": dict}
+    return all(isinstance(description.get(name), kind) for name, kind in kinds.items()) and (
+        description["num_images"] > 0 and description["chunk_size"] > 0
+    )
 
 
 class Cell:
@@ -65,10 +74,12 @@ class Cell:
             return None
         try:
             content = yaml.load(file.read_text(encoding="utf-8"), Loader=SAFE_LOADER)
-            if content["format"] in READABLE and isinstance(content["identity"], dict):
-                return content
+            known = content["format"] in READABLE
         except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
-            raise UserError(f"{file} is damaged: delete its folder and run the cell again") from None
+            content, known = {}, True
+        if known:
+            require(_is_whole(content), f"{file} is damaged: delete its folder and run the cell again")
+            return content
         raise UserError(
             f"{file} was written in format {content['format']} by cdam_bench "
             f"{content.get('versions', {}).get('cdam_bench', 'of another version')}, this one reads formats {READABLE}: "
@@ -103,6 +114,11 @@ class Cell:
         """Name → settings of the metrics that the cell has when this run is done: those found in it, and those asked for."""
         return dict(self._opened["identity"].get("metric", {}))
 
+    @property
+    def was_finished(self) -> bool:
+        """Whether it is complete, or was and is measured again: then only the metrics that it lacks are to be measured."""
+        return self.is_complete or bool((self.description or {}).get("measured_again"))
+
     def has(self, identity: dict[str, Any]) -> bool:
         """Whether everything that `identity` asks for is there; it may be more."""
         found = self._opened["identity"]
@@ -128,7 +144,8 @@ class Cell:
     def _require_same(self, description: dict[str, Any], identity: dict[str, Any]) -> None:
         """Raise UserError unless a run with `identity` may go on with what `description` describes."""
         found = description["identity"]
-        may_differ = ("metric",) if description["complete"] and description["format"] == FORMAT else ()
+        finished = description["complete"] or description.get("measured_again", False)
+        may_differ = ("metric",) if finished and description["format"] == FORMAT else ()
         before, after = ({k: v for k, v in one.items() if k not in may_differ} for one in (found, identity))
         if before != after:
             raise UserError(
@@ -181,7 +198,7 @@ class Cell:
 
     def left(self, spans: list[Span]) -> list[Span]:
         """Those of `spans` to work on: without a file, or, in a finished cell that is measured again, without a metric."""
-        if not self.is_complete:
+        if not self.was_finished:
             return self.chunks.absent(spans)
         return [span for span in spans if self.unmeasured(span)]
 
@@ -211,15 +228,17 @@ class Cell:
             return lacking
         arrays = concatenate([part for part in parts if part is not None])
         if self.is_complete:  # measured again: while its files are replaced, it is not finished
-            self._describe({**opened, "complete": False})
+            self._describe({**opened, "complete": False, "measured_again": True})
         write_atomically(self.path / "scores.csv", scores_table(arrays).to_csv(index=False).encode())
         curves = {name.removeprefix(CURVE): values for name, values in arrays.items() if name.startswith(CURVE)}
         declared = Declared.of(opened["metrics"]).curves
         axes = {curve.name: curve.axes for own in declared.values() for curve in own}
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, image=arrays[IMAGE], axes=np.array(json.dumps(axes)), **curves)
+        members: Any = {"image": arrays[IMAGE], "axes": np.array(json.dumps(axes)), **curves}
+        np.savez_compressed(buffer, **members)
         write_atomically(self.path / "curves.npz", buffer.getvalue())
         seconds = round(float(arrays[SECONDS].sum()), 1)
+        opened.pop("measured_again", None)
         self._describe({**opened, "complete": True, "seconds": seconds})
         sweep_temporaries(path for folder in (self.path, self.chunks.path) for path in folder.iterdir())
         return []
