@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Iterable
 from numbers import Real
+from typing import Any
 
 
 class UserError(Exception):
@@ -60,21 +61,21 @@ def require(condition: bool, message: str) -> None:
         raise UserError(message)
 
 
-def require_count(key: str, value: object) -> int:
+def require_count(key: str, value: Any) -> int:
     """`value` as a number of things, or UserError: it must be a positive whole number."""
     whole = _is_number(value) and math.isfinite(value) and value == int(value)
     require(whole and value > 0, f"{key}={value}: must be a positive whole number")
     return int(value)
 
 
-def require_whole(key: str, value: object) -> int:
+def require_whole(key: str, value: Any) -> int:
     """`value` as a whole number that is not negative, or UserError."""
     whole = _is_number(value) and math.isfinite(value) and value == int(value)
     require(whole and value >= 0, f"{key}={value}: must be a whole number, 0 or more")
     return int(value)
 
 
-def require_number(key: str, value: object, low: float = 0.0, high: float = float("inf")) -> float:
+def require_number(key: str, value: Any, low: float = 0.0, high: float = float("inf")) -> float:
     """`value` as a number in [low, high], or UserError."""
     allowed = "must not be negative" if (low, high) == (0, float("inf")) else f"must be between {low:g} and {high:g}"
     require(_is_number(value) and low <= value <= high, f"{key}={value}: {allowed}")

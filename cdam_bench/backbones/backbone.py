@@ -58,7 +58,7 @@ class Backbone(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.vit.cls_token.device
+        return next(self.vit.parameters()).device
 
     @property
     def patch_size(self) -> int:
@@ -81,7 +81,9 @@ class Backbone(nn.Module):
     def num_classes(self) -> int:
         """Outputs of the head."""
         with torch.no_grad():
-            return self.head(self.vit.cls_token.new_zeros(1, blocks_read(self.head) * self.embed_dim)).shape[-1]
+            return self.head(next(self.vit.parameters()).new_zeros(1, blocks_read(self.head) * self.embed_dim)).shape[
+                -1
+            ]
 
     @property
     def last_block(self) -> LastBlock:
@@ -231,13 +233,15 @@ def create_vit(
         vit = timm.create_model(architecture, pretrained=pretrained, **options)
     except TypeError as error:
         raise UserError(f"architecture={architecture} does not take these arguments: {error}") from error
-    require(isinstance(vit, VisionTransformer), f"architecture={architecture} is not a VisionTransformer")
+    if not isinstance(vit, VisionTransformer):
+        raise UserError(f"architecture={architecture} is not a VisionTransformer")
     return vit
 
 
 def _default_patch_size(architecture: str) -> int:
     with torch.device("meta"):
-        return timm.create_model(architecture).patch_embed.patch_size[0]
+        vit: Any = timm.create_model(architecture)
+    return vit.patch_embed.patch_size[0]
 
 
 def load_backbone(

@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
@@ -160,7 +161,7 @@ def _from_torchvision(weights: Tensors) -> Tensors:
     return renamed
 
 
-def _resampled(positions: Tensor, vit: nn.Module, path: str | Path) -> Tensor:
+def _resampled(positions: Tensor, vit: Any, path: str | Path) -> Tensor:
     """Position embeddings (1, P + N, D) for the grid of `vit`; as they are if they have its size already."""
     if positions.shape == vit.pos_embed.shape:
         return positions
@@ -199,14 +200,14 @@ def load_head(path: str | Path, embed_dim: int, num_classes: int | None) -> nn.M
         f"head {path}: {prefix}weight has shape {tuple(weights['weight'].shape)}, not (classes, features)",
     )
     classes, width = weights["weight"].shape
-    blocks = {embed_dim: 1, DINO_BLOCKS * embed_dim: DINO_BLOCKS}.get(width)
+    blocks = {embed_dim: 1, DINO_BLOCKS * embed_dim: DINO_BLOCKS}.get(width, 0)
     with_mean = width in (2 * embed_dim, (DINO_BLOCKS + 1) * embed_dim)
     why = (
         "; the rest is the mean patch token, as in DINO's official heads for ViT-B and in DINOv2's, and the maps "
         "need a head that reads [CLS] alone: train one with `cdam-bench train probe`"
     )
     require(
-        blocks is not None,
+        blocks > 0,
         f"head {path} reads {width} features, but the backbone has {embed_dim}{why if with_mean else ''}",
     )
     require(

@@ -58,6 +58,7 @@ class ConceptHead(nn.Module):
         require(vectors.ndim == 2, f"concept vectors of shape {tuple(vectors.shape)}: expected (K, D)")
         if similarity not in SIMILARITIES:
             raise UserError(f"similarity={similarity} is unknown: use one of {', '.join(SIMILARITIES)}")
+        self.vectors: Tensor
         self.register_buffer("vectors", vectors.detach().clone().float())
         self.similarity = similarity
         self.names = tuple(map(str, range(len(vectors)))) if names is None else tuple(names)

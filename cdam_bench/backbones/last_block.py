@@ -10,7 +10,9 @@ Nothing of size N × N is needed, and keys and values are never formed: only pro
 Derivation: docs/closed_form.md. Checked against autograd in tests/backbones/test_last_block.py.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from timm.layers import Attention
@@ -36,6 +38,12 @@ def check_blocks(vit: VisionTransformer) -> None:
             f"block {index} of the ViT is not a standard pre-norm block with plain softmax attention "
             "(no query/key norms, no gates): its maps cannot be computed here",
         )
+
+
+def value_and_pull(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor]]]:
+    """f(x), and the function that takes a gradient at f(x) to the one at x."""
+    pair: Any = torch.func.vjp(function, x)  # torch announces a third part too, which only has_aux=True gives
+    return pair
 
 
 @dataclass(frozen=True)
@@ -68,12 +76,13 @@ class LastBlock:
     """
 
     def __init__(self, vit: VisionTransformer, head: nn.Module) -> None:
-        self.vit, self.block, self.head = vit, vit.blocks[-1], head
+        self.vit, self.head = vit, head
+        self.block: Any = vit.blocks[-1]  # timm's Block; torch calls every part of a module "Tensor or Module"
         self.blocks_read = blocks_read(head)
         attention = self.block.attn
         self.num_heads = attention.num_heads
-        self.scale = attention.scale
-        weights = attention.qkv.weight
+        self.scale: float = attention.scale
+        weights: Tensor = attention.qkv.weight
         shape = (3, self.num_heads, -1, weights.shape[1])
         self.w_q, self.w_k, self.w_v = weights.reshape(shape).unbind(0)  # each (H, d, D)
         bias = attention.qkv.bias
@@ -114,7 +123,8 @@ class LastBlock:
             [CLS] latent after the final norm (B, D). For a head that reads n > 1 blocks, the latents after each of the last n,
             first to last, side by side (B, n·D).
         """
-        attn, block, vit = self.block.attn, self.block, self.vit
+        block, vit = self.block, self.vit
+        attn = block.attn
         x = cls_stream[:, -1] + block.ls1(attn.proj(attn.norm(outputs.flatten(1))))
         x = x + block.ls2(block.mlp(block.norm2(x)))
         if self.blocks_read > 1:
@@ -184,7 +194,7 @@ class LastBlock:
 
         [CLS] also goes around the attention: `stream_gradients`.
         """
-        _, pull_norm = torch.func.vjp(self.normalised, residual)
+        _, pull_norm = value_and_pull(self.normalised, residual)
         result = self.token_gradients(seen, gradients)
         for k in range(result.shape[1]):
             result[:, k] = pull_norm(result[:, k].contiguous())[0]

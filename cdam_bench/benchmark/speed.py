@@ -83,12 +83,12 @@ def time_engine(config: DictConfig, device: torch.device) -> dict[str, dict[str,
     batch = images[:1].expand(size, -1, -1, -1).contiguous()
     maps = torch.randn(len(images), 2, *images.shape[-2:], generator=torch.Generator().manual_seed(0)).to(device)
     steps = config.engine.steps
-    boxes = draw_boxes(torch.arange(len(images)), (20, 40), config.engine.boxes, tuple(images.shape[-2:]))
+    boxes = draw_boxes(torch.arange(len(images)), (20, 40), config.engine.boxes, (images.shape[-2], images.shape[-1]))
     counts = {
         "perturbation curves": len(images) * (2 + 2 * 2 * (steps - 1)),
         "box responses": len(images) * (1 + 2 * config.engine.boxes),
     }
-    works = {
+    works: dict[str, Callable[[], Any]] = {
         "perturbation curves": lambda: ranked_curves(
             backbone, images, ranks_of(maps), ORDERS, steps, 14.0, targets, size
         ),
@@ -119,7 +119,7 @@ def relevance_memory(config: DictConfig, device: torch.device) -> dict[str, floa
 
 def time_growth(config: DictConfig, device: torch.device) -> dict[str, dict[str, Any]]:
     """Seconds against tokens, images, steps and targets, with the fitted order (slope in log-log)."""
-    tables: dict[str, dict[str, Any]] = {}
+    tables: dict[str, dict[int, float]] = {}
     shapes = [(16, 224), (8, 224), (16, 448), (8, 448)]
     for name in ("forward", "cdam", "smooth_cdam", "relevance_propagation"):
         tables[f"{name} against tokens"] = {}
@@ -253,6 +253,7 @@ def print_report(report: dict[str, Any]) -> None:
 def _textbook_works(config: DictConfig, backbone: Backbone, images: Tensor, targets: Tensor) -> dict[str, Work]:
     """The same maps as anyone would write them: hooks, and autograd over the whole model."""
     model = deepcopy(backbone.vit).requires_grad_()
+    last: Any = model.blocks[-1]
     level = estimators.SmoothCDAM().noise_level
 
     def cdam(noise_level: float = 0.0) -> Tensor:
@@ -265,7 +266,7 @@ def _textbook_works(config: DictConfig, backbone: Backbone, images: Tensor, targ
             kept.append(tokens)
             return tokens
 
-        handle = model.blocks[-1].norm1.register_forward_hook(hook)
+        handle = last.norm1.register_forward_hook(hook)
         model(images).gather(1, targets[:, :1]).sum().backward()
         handle.remove()
         return (kept[0] * kept[0].grad).sum(-1)

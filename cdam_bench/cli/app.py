@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -104,13 +105,13 @@ def warnings_in_one_line() -> Iterator[None]:
     """Our own warnings are told in one line, without the place in the code."""
     before = warnings.showwarning
 
-    def show(message: Warning | str, category: type[Warning], filename: str, *rest: object) -> None:
+    def show(message: Warning | str, category: type[Warning], filename: str, *rest: Any) -> None:
         if Path(filename).is_relative_to(Path(__file__).parents[1]) and category is UserWarning:
             print(f"warning: {message}", file=sys.stderr)
         else:
             before(message, category, filename, *rest)
 
-    warnings.showwarning = show
+    warnings.showwarning = show  # ty: ignore[invalid-assignment] (of any further arguments)
     try:
         yield
     finally:

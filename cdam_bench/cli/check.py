@@ -152,7 +152,7 @@ def weights(weights_dir: Path) -> list[Item]:
     """Of every backbone in conf/backbone: whether its files are here."""
     items = []
     for name in choices("backbone"):
-        settings = OmegaConf.load(config_dir() / "backbone" / f"{name}.yaml")
+        settings: Any = OmegaConf.load(config_dir() / "backbone" / f"{name}.yaml")
         if "defaults" in settings:  # fine-tuned from another one
             items.append(_fine_tuned(name, settings, weights_dir))
             continue

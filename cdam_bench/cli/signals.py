@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from cdam_bench.store.heartbeats import job_name
 
@@ -45,8 +45,8 @@ def _handler_of_submitit() -> Handler | None:
     """The function that saves this job for another start and requeues it, where submitit started this process."""
     if "SUBMITIT_EXECUTOR" not in os.environ:
         return None
-    handlers = [signal.getsignal(number) for number in OF_SUBMITIT]
-    return next((handler for handler in handlers if "requeue" in getattr(handler, "__name__", "")), None)
+    handlers: list[Any] = [signal.getsignal(number) for number in OF_SUBMITIT]
+    return next((one for one in handlers if "requeue" in getattr(one, "__name__", "")), None)
 
 
 def _handler(requeue: Handler | None) -> Handler:

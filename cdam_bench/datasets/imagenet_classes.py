@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from timm.data import ImageNetInfo
 
@@ -49,15 +50,15 @@ def real_labels(path: str | Path | None = None) -> list[list[int]]:
     Source: Beyer et al. 2020, "Are we done with ImageNet?" (Apache-2.0).
     """
     try:
-        text = files("timm.data").joinpath("_info/imagenet_real_labels.json").read_text() if path is None else None
-        labels = json.loads(text if text is not None else Path(path).read_text())
+        packaged = files("timm.data").joinpath("_info/imagenet_real_labels.json")
+        labels = json.loads(packaged.read_text() if path is None else Path(path).read_text())
     except (OSError, ValueError) as error:
         raise UserError(f"ReaL labels {path} cannot be read ({error}): download real.json again") from error
     _check_labels(labels, path)
     return labels
 
 
-def _check_labels(labels: object, path: str | Path | None) -> None:
+def _check_labels(labels: Any, path: str | Path | None) -> None:
     require(isinstance(labels, Sequence), f"ReaL labels {path}: expected a list of {NUM_VALIDATION_IMAGES} lists")
     require(
         len(labels) == NUM_VALIDATION_IMAGES,

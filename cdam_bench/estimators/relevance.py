@@ -1,13 +1,14 @@
 """Relevance Propagation through all blocks, and Partial LRP down to the last attention matrix."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from timm.layers import Mlp
-from timm.models.vision_transformer import Block
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
-from cdam_bench.backbones.last_block import LastBlock
+from cdam_bench.backbones.last_block import LastBlock, value_and_pull
 from cdam_bench.errors import require
 from cdam_bench.estimators.base import TokenEstimator
 
@@ -22,6 +23,8 @@ class RelevancePropagation(TokenEstimator):
 
     Source: Chefer et al. 2021, "Generic Attention-model Explainability" (rule for self-attention).
     """
+
+    signed = False
 
     def scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
         inputs = backbone.block_inputs(images)
@@ -42,11 +45,11 @@ class RelevancePropagation(TokenEstimator):
         return row[..., backbone.num_prefix_tokens :]
 
 
-def _through_block(block: Block, x: Tensor, row: Tensor, upstream: Tensor, is_first: bool) -> tuple[Tensor, Tensor]:
+def _through_block(block: Any, x: Tensor, row: Tensor, upstream: Tensor, is_first: bool) -> tuple[Tensor, Tensor]:
     """One block backwards: its share of the row's relevance, and the gradient at its input.
 
     Args:
-        block: standard timm block.
+        block: timm's standard Block.
         x: its input (B, T, D).
         row: (B, K, T) relevance so far.
         upstream: (B, K, T, D) gradient at the block's output; overwritten.
@@ -57,10 +60,10 @@ def _through_block(block: Block, x: Tensor, row: Tensor, upstream: Tensor, is_fi
     attn = block.attn
     batch, length, _ = x.shape
     heads = attn.num_heads
-    normalised, pull_norm1 = torch.func.vjp(block.norm1, x)
+    normalised, pull_norm1 = value_and_pull(block.norm1, x)
     q, k, v = attn.qkv(normalised).reshape(batch, length, 3, heads, -1).permute(2, 0, 3, 1, 4).unbind(0)  # (B, H, T, d)
     outputs = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, length, -1)
-    projected, pull_projection = torch.func.vjp(lambda o: block.ls1(attn.proj(attn.norm(o))), outputs)
+    projected, pull_projection = value_and_pull(lambda o: block.ls1(attn.proj(attn.norm(o))), outputs)
     _through_mlp(block, x + projected, upstream)
     rows = []
     for target in range(row.shape[1]):
@@ -85,13 +88,13 @@ def _through_block(block: Block, x: Tensor, row: Tensor, upstream: Tensor, is_fi
     return torch.stack(rows, 1), upstream
 
 
-def _through_mlp(block: Block, x: Tensor, upstream: Tensor, tokens_at_once: int = 256) -> None:
+def _through_mlp(block: Any, x: Tensor, upstream: Tensor, tokens_at_once: int = 256) -> None:
     """The MLP and its skip connection backwards: upstream (B, K, T, D), changed in place, for their input x (B, T, D).
 
     Tokens do not meet in the MLP, so its wide hidden layer is only ever held for some of them.
     """
     for some, gradients in zip(x.split(tokens_at_once, 1), upstream.split(tokens_at_once, 2), strict=True):
-        _, pull = torch.func.vjp(lambda y: block.ls2(block.mlp(block.norm2(y))), some)
+        _, pull = value_and_pull(lambda y: block.ls2(block.mlp(block.norm2(y))), some)
         for gradient in gradients.unbind(1):
             gradient += pull(gradient)[0]
 
@@ -106,8 +109,10 @@ class PartialLRP(TokenEstimator):
     Source: Voita et al. 2019, as implemented with Chefer et al. 2021 ("Transformer Interpretability Beyond Attention").
     """
 
+    signed = False
+
     def scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
-        mlp = backbone.vit.blocks[-1].mlp
+        mlp = backbone.last_block.block.mlp
         require(
             type(mlp) is Mlp, f"Partial LRP has no rule for the {type(mlp).__name__} of the last block: use a plain MLP"
         )
@@ -157,7 +162,8 @@ def _head_relevance(head: torch.nn.Module, features: Tensor, targets: Tensor) ->
     weights = weights.reshape(*targets.shape, -1)  # (B, K, n·D)
     features = features[:, None]
     parts = [(weights.clamp(min=0), features.clamp(min=0)), (weights.clamp(max=0), features.clamp(max=0))]
-    return sum(x * w * safe_divide(torch.ones(()).to(w), (x * w).sum(-1, keepdim=True)) for w, x in parts)
+    one = torch.ones(()).to(weights)
+    return torch.stack([x * w * safe_divide(one, (x * w).sum(-1, keepdim=True)) for w, x in parts]).sum(0)
 
 
 def linear_relevance(weight: Tensor, inputs: Tensor, relevance: Tensor) -> Tensor:

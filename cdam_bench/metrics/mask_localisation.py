@@ -1,5 +1,7 @@
 """Localisation by masks: does the map point at the pixels of the object? Only where the dataset knows them."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -17,7 +19,7 @@ class MaskLocalisation(Metric):
     """
 
     def columns(self) -> list[Column]:
-        table = {"table": "mask_localisation", "title": "Localisation by masks"}
+        table: dict[str, Any] = {"table": "mask_localisation", "title": "Localisation by masks"}
         pointing = "Pointing game: the largest value lies in the object's mask; pixels of a patch are tied, and any of them counts."
         return [
             Column(

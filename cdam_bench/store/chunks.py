@@ -5,6 +5,7 @@ import io
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,8 @@ class ChunkFolder:
         """Save the arrays of images start … stop − 1."""
         stamps = {"_checksum": np.array(_checksum(arrays)), "_identity": np.array(self.identity)}
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays, **stamps)
+        members: Any = {**arrays, **stamps}
+        np.savez(buffer, **members)
         write_atomically(self.file(start, stop), buffer.getvalue())
 
     def read(self, start: int, stop: int) -> Arrays | None:

@@ -58,6 +58,7 @@ def _take_in(source: Cell, cell: Cell) -> int:
 
 def _finish(cell: Cell) -> str:
     """Finish a cell if it can be; says what came of it."""
+    assert cell.description is not None
     cell.open(cell.description["identity"], {})
     if cell.description["format"] != FORMAT:
         return "begun by an older version: run it again with overwrite=true"
