@@ -6,6 +6,7 @@ is wrong with an argument is told with the key that the user typed. Nothing heav
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -17,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from cdam_bench.errors import UserError, one_line, require, unknown_name, with_prefix
 
 if TYPE_CHECKING:
+    from timm.models.vision_transformer import VisionTransformer
     from torch import nn
 
     from cdam_bench.backbones import Backbone
@@ -161,6 +163,37 @@ def build_backbone(config: DictConfig, head: nn.Module | None = None) -> Backbon
     return backbone if head is None else backbone.with_head(head)
 
 
+def build_vit(config: DictConfig, **model_args: Any) -> tuple[VisionTransformer, Plain]:
+    """The ViT of a configuration to be trained on, without a head: each call makes its own.
+
+    Args:
+        config: with the group `backbone`, and `paths.weights_dir`. Random weights are drawn from torch's generator as it is.
+        model_args: further arguments of timm's VisionTransformer, such as dropout; none that changes the weights.
+    Returns:
+        The ViT on the CPU, and what it starts from: architecture, and the checkpoint's file name and sha256.
+    Raises:
+        UserError: for settings and files that cannot be.
+    """
+    from torch import nn
+
+    from cdam_bench.backbones import load_backbone
+    from cdam_bench.backbones.files import find_weights
+
+    settings = backbone_arguments(config)
+    settings.pop("preprocessing", None)
+    settings |= {"head": nn.Identity(), "model_args": {**(settings.get("model_args") or {}), **model_args}}
+    source = {"architecture": settings["architecture"], "checkpoint": None}
+    try:
+        vit = load_backbone(**settings).vit.requires_grad_(True)
+        if settings.get("checkpoint") is not None:
+            file = find_weights(settings["checkpoint"], settings["weights_dir"])
+            with file.open("rb") as content:
+                source |= {"checkpoint": file.name, "sha256": hashlib.file_digest(content, "sha256").hexdigest()}
+    except UserError as error:
+        raise with_prefix(error, "backbone") from error
+    return vit, source
+
+
 def backbone_arguments(config: DictConfig) -> Plain:
     """What `load_backbone` is called with for a configuration, but for device and precision."""
     settings = {name: value for name, value in plain(config.backbone).items() if name not in ABOUT}
@@ -177,7 +210,7 @@ def _kept_backbone(arguments: str, with_head: bool) -> Backbone:
 
     from cdam_bench.backbones import load_backbone
 
-    settings = OmegaConf.to_container(OmegaConf.create(arguments))
+    settings: Plain = plain(OmegaConf.create(arguments))
     preprocessing, seed = settings.pop("preprocessing", None), settings.pop("seed")
     source = settings["head"] if with_head and isinstance(settings["head"], dict) else None
     if not with_head or source is not None:
@@ -221,7 +254,8 @@ def _paper_blur(image_size: int | None) -> float:
     """The paper's blur, 14 pixels at 224², for images of another size."""
     from cdam_bench.metrics.perturbation import PAPER_BLUR_SIGMA
 
-    require(image_size is not None, "backbone.image_size is not set: give the side of the images in pixels")
+    if image_size is None:
+        raise UserError("backbone.image_size is not set: give the side of the images in pixels")
     return PAPER_BLUR_SIGMA * image_size / 224
 
 

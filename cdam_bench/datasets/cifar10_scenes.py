@@ -1,7 +1,7 @@
 """Scenes of CIFAR-10 photographs on 64×64 pixels: one photograph in a quadrant, or four of different classes.
 
-Every photograph keeps its 32×32 pixels and fills one of the four quadrants ("cells"), in both kinds of scene: a single is a mosaic
-with three cells left empty, so one network reads both. What is empty is a smooth field of random colours: it says nothing about
+Every photograph keeps its 32×32 pixels and fills one of the four quadrants, in both kinds of scene: a single is a mosaic with three
+quadrants left empty, so one network reads both. What is empty is a smooth field of random colours: it says nothing about
 the class, and is not zero after normalisation, where input × gradient methods would be zero by construction.
 """
 
@@ -19,7 +19,7 @@ from cdam_bench.datasets.samples import Sample
 from cdam_bench.errors import require
 
 CANVAS = 2 * SIDE  # side of a scene, in pixels
-CELLS = 4  # in reading order
+QUADRANTS = 4  # in reading order
 NUM_TARGETS = 2  # of a mosaic
 COLOURS = (0.25, 0.75)  # range of the background's random colours
 COLOUR_GRID = (3, 4, 4)  # channels, rows, columns of random colours in one background
@@ -32,19 +32,19 @@ def mosaics(photographs: Tensor) -> Tensor:
     return grid.permute(0, 3, 1, 4, 2, 5).reshape(batch, channels, 2 * side, 2 * side)
 
 
-def singles(photographs: Tensor, cells: Tensor, backgrounds: Tensor) -> Tensor:
-    """Put photographs into one cell of a background each.
+def singles(photographs: Tensor, quadrants: Tensor, backgrounds: Tensor) -> Tensor:
+    """Put photographs into one quadrant of a background each.
 
     Args:
         photographs: (B, 3, h, h).
-        cells: (B,) long in 0 … 3, in reading order.
+        quadrants: (B,) long in 0 … 3, in reading order.
         backgrounds: (B, 3, 2h, 2h), of the photographs' type and range.
     Returns:
         Scenes (B, 3, 2h, 2h).
     """
     side = photographs.shape[-1]
     tiled = photographs.repeat(1, 1, 2, 2)
-    own = torch.arange(CELLS, device=cells.device) == cells[:, None]  # (B, 4)
+    own = torch.arange(QUADRANTS, device=quadrants.device) == quadrants[:, None]  # (B, 4)
     mask = own.reshape(-1, 1, 2, 2).repeat_interleave(side, 2).repeat_interleave(side, 3)
     return torch.where(mask, tiled, backgrounds)
 
@@ -55,8 +55,8 @@ def backgrounds_of(colours: Tensor) -> Tensor:
     return (fields.clamp(0, 1) * 255).round() / 255
 
 
-def cell_boxes() -> Tensor:
-    """Where the cells are: (4, 4) long, [top, left, bottom, right) in pixels."""
+def quadrant_boxes() -> Tensor:
+    """Where the quadrants are: (4, 4) long, [top, left, bottom, right) in pixels."""
     corners = torch.cartesian_prod(torch.tensor([0, SIDE]), torch.tensor([0, SIDE]))
     return torch.cat([corners, corners + SIDE], dim=1)
 
@@ -94,15 +94,15 @@ class Cifar10(DrawnScenes):
     def draw(self, index: int) -> Sample:
         rng = np.random.default_rng([self.seed, index])
         place = self.order[index]
-        cell = int(rng.integers(CELLS))
+        quadrant = int(rng.integers(QUADRANTS))
         colours = torch.from_numpy(rng.uniform(*COLOURS, size=COLOUR_GRID)).float()
         photograph = self.photographs.images[place, None] / 255
-        picture = singles(photograph, torch.tensor([cell]), backgrounds_of(colours[None]))[0]
+        picture = singles(photograph, torch.tensor([quadrant]), backgrounds_of(colours[None]))[0]
         return Sample(
             image_id=f"{self.seed}-{index:05d}-{self.photographs.names[place]}",
             image=self.preprocessing(picture),
             targets=(int(self.photographs.labels[place]),) if self.annotated else (),
-            boxes=_scaled(cell_boxes()[[cell]], self.preprocessing),
+            boxes=_scaled(quadrant_boxes()[[quadrant]], self.preprocessing),
         )
 
 
@@ -129,15 +129,17 @@ class Cifar10Grid(DrawnScenes):
 
     def draw(self, index: int) -> Sample:
         rng = np.random.default_rng([self.seed, index])
-        classes = rng.permutation(len(CLASS_NAMES))[:CELLS]
+        classes = rng.permutation(len(CLASS_NAMES))[:QUADRANTS]
         per_class = len(self.photographs.labels) // len(CLASS_NAMES)
-        places = classes * per_class + rng.integers(per_class, size=CELLS)  # photographs are in order of their class
-        cells = rng.permutation(CELLS)[:NUM_TARGETS]
+        places = classes * per_class + rng.integers(
+            per_class, size=QUADRANTS
+        )  # photographs are in order of their class
+        quadrants = rng.permutation(QUADRANTS)[:NUM_TARGETS]
         return Sample(
             image_id=f"{self.seed}-{index:05d}",
             image=self.preprocessing(mosaics(self.photographs.images[places][None])[0] / 255),
-            targets=tuple(classes[cells].tolist()),
-            boxes=_scaled(cell_boxes()[cells], self.preprocessing),
+            targets=tuple(classes[quadrants].tolist()),
+            boxes=_scaled(quadrant_boxes()[quadrants], self.preprocessing),
         )
 
 

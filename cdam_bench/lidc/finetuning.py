@@ -8,7 +8,6 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,120 +15,25 @@ import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from sklearn.metrics import r2_score, roc_auc_score
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from cdam_bench.backbones.backbone import checked_device, chosen_precision, create_vit
-from cdam_bench.backbones.checkpoints import find_weights, load_weights
+from cdam_bench.backbones.backbone import checked_device, chosen_precision
+from cdam_bench.configs import build_vit, plain
 from cdam_bench.errors import UserError, require, require_count, require_number
-from cdam_bench.lidc.dataset import MIDDLE, TASKS, VIEWS, cut, to_images, training_statistics, with_crops
+from cdam_bench.lidc.dataset import TASKS, VIEWS, training_statistics, with_crops
 from cdam_bench.lidc.finetuned import kept_digest, save_finetuned
 from cdam_bench.lidc.nodule_set import NoduleSet
+from cdam_bench.lidc.regressor import NoduleRegressor, NoduleSlices
 from cdam_bench.lidc.splits import split_nodules
-from cdam_bench.store.files import fingerprint, write_atomically
-from cdam_bench.training.states import save_state
+from cdam_bench.lidc.targets import Targets, measured
+from cdam_bench.store.files import write_atomically
+from cdam_bench.training.states import StateFile, weights_digest
 
-SLICES = range(14, 19)  # of which training takes a random one
 LOSSES: dict[str, Callable[[], nn.Module]] = {"bce": nn.BCEWithLogitsLoss, "huber": nn.HuberLoss, "mse": nn.MSELoss}
 LOSS_OF_TASK = {"malignancy": "bce", "biomarkers": "huber"}
 SCHEDULES = ("exponential", "cyclic")
 Plain = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Targets:
-    """What the outputs are trained towards.
-
-    Args:
-        task: "malignancy" (labels 0 and 1) or "biomarkers" (standardised as the training nodules are).
-        values: (N, outputs) float32, of all nodules.
-        mean, std: of each output over the training nodules; 0 and 1 for malignancy.
-    """
-
-    task: str
-    values: Tensor
-    mean: list[float]
-    std: list[float]
-
-    @classmethod
-    def of(cls, nodules: NoduleSet, task: str, train: np.ndarray) -> "Targets":
-        """Targets of all nodules, with the statistics of the training rows alone."""
-        if task == "malignancy":
-            return cls(task, torch.from_numpy(nodules.table.label.to_numpy(np.float32))[:, None], [0.0], [1.0])
-        raw = nodules.table[list(TASKS[task])].to_numpy(np.float64)
-        mean, std = raw[train].mean(0), raw[train].std(0)
-        constant = [name for name, one in zip(TASKS[task], std, strict=True) if one == 0]
-        require(
-            not constant, f"{', '.join(constant)} are equal in all training nodules: nothing can be learned from them"
-        )
-        return cls(task, torch.from_numpy(((raw - mean) / std).astype(np.float32)), mean.tolist(), std.tolist())
-
-
-class NoduleRegressor(nn.Module):
-    """A ViT with a linear head on [CLS], of which the last tensors are trained.
-
-    Args:
-        vit: without a head of its own.
-        outputs: of the head.
-        trainable_layers: how many parameter tensors are trained, counted from the end, the head's two among them; "all".
-    """
-
-    def __init__(self, vit: nn.Module, outputs: int, trainable_layers: int | str) -> None:
-        super().__init__()
-        self.vit, self.head = vit, nn.Linear(vit.embed_dim, outputs)
-        named = [*vit.named_parameters(), *((f"head.{name}", p) for name, p in self.head.named_parameters())]
-        count = len(named) if trainable_layers == "all" else require_count("trainable_layers", trainable_layers)
-        require(
-            2 <= count <= len(named),
-            f"trainable_layers={trainable_layers}: use 2 (the head alone) to {len(named)}, or all",
-        )
-        self.trained = dict(named[-count:])
-        for name, parameter in named:
-            parameter.requires_grad_(name in self.trained)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) → (B, outputs)."""
-        return self.head(self.vit(images))
-
-    def trained_tensors(self) -> dict[str, Tensor]:
-        """Copies of what is trained, by name."""
-        return {name: parameter.detach().cpu().clone() for name, parameter in self.trained.items()}
-
-    @torch.no_grad()
-    def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take the values of `trained_tensors`."""
-        for name, parameter in self.trained.items():
-            parameter.copy_(tensors[name])
-
-
-class NoduleSlices:
-    """Images of nodules for training and for evaluation.
-
-    Args:
-        crops: (N, 32, 32, 32) int16 in HU.
-        image_size: side in pixels.
-        mean, std: of the training crops.
-        device: where the images go.
-    """
-
-    def __init__(self, crops: np.ndarray, image_size: int, mean: float, std: float, device: torch.device) -> None:
-        self.crops, self.image_size, self.mean, self.std, self.device = crops, image_size, mean, std, device
-
-    def training(self, rows: np.ndarray, rotations: bool, generator: np.random.Generator) -> Tensor:
-        """One random slice (14 … 18) of each nodule, in a random view, turned by a random multiple of 90°."""
-        indices = generator.integers(SLICES.start, SLICES.stop, len(rows))
-        views = generator.integers(len(VIEWS), size=len(rows))
-        turns = generator.integers(4, size=len(rows)) * rotations
-        drawn = zip(rows, views, indices, turns, strict=True)
-        return self._images([np.rot90(cut(self.crops[row], VIEWS[v], i), turn) for row, v, i, turn in drawn])
-
-    def evaluated(self, rows: np.ndarray, view: str) -> Tensor:
-        """The middle slice of each nodule."""
-        return self._images([cut(self.crops[row], view, MIDDLE) for row in rows])
-
-    def _images(self, slices: list[np.ndarray]) -> Tensor:
-        return to_images(torch.from_numpy(np.stack(slices)).to(self.device), self.image_size, self.mean, self.std)
 
 
 class Finetuning:
@@ -178,9 +82,10 @@ class Finetuning:
             cycle_momentum=False,  # Adam has none to cycle
         )
 
-    def run(self, state_path: Path, stamp: str) -> None:
-        """Train until validation has stopped improving, and restore the best epoch."""
-        self._resume(state_path, stamp)
+    def run(self, state_file: StateFile) -> None:
+        """Train until validation has stopped improving, and restore the best epoch; a state that is there is resumed."""
+        if (state := state_file.load()) is not None:
+            self._resume(state)
         with tqdm(total=self.config.epochs, initial=self.epoch, desc="fine-tuning", unit="epoch") as bar:
             while self.epoch < self.config.epochs and self.epoch - self.best["epoch"] < self.config.patience:
                 training_loss = self._train_epoch()
@@ -189,7 +94,7 @@ class Finetuning:
                 if loss < self.best["loss"]:
                     self.best = {"loss": loss, "epoch": self.epoch}
                     self.best_tensors = self.model.trained_tensors()
-                self._save(state_path, stamp)
+                state_file.save(self._state())
                 bar.set_postfix(train=f"{training_loss:.3f}", validation=f"{loss:.3f}", best=f"{self.best['loss']:.3f}")
                 bar.update()
         self.model.restore(self.best_tensors)
@@ -228,9 +133,8 @@ class Finetuning:
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.slices.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
-    def _save(self, path: Path, stamp: str) -> None:
-        state = {
-            "stamp": stamp,
+    def _state(self) -> Plain:
+        return {
             "model": self.model.trained_tensors(),
             "optimiser": self.optimiser.state_dict(),
             "scheduler": {name: value for name, value in self.scheduler.state_dict().items() if _is_plain(value)},
@@ -238,15 +142,8 @@ class Finetuning:
             "best": self.best,
             "best_tensors": self.best_tensors,
         }
-        save_state(state, path)
 
-    def _resume(self, path: Path, stamp: str) -> None:
-        """Go on from a saved state; one of another configuration is begun anew."""
-        if not path.is_file():
-            return
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["stamp"] != stamp:
-            return
+    def _resume(self, state: Plain) -> None:
         self.model.restore(state["model"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.scheduler.load_state_dict(state["scheduler"])
@@ -254,10 +151,13 @@ class Finetuning:
 
 
 def finetune_lidc(config: DictConfig) -> None:
-    """The run of `conf/finetune_lidc.yaml`: writes the changed weights with a card, and the card among the results.
+    """The run of `conf/scripts/finetune_lidc.yaml`: writes the changed weights with a card, and the card among the results.
+
+    What the same settings have done is not done again. A killed training goes on; its state is deleted at the end.
 
     Raises:
-        UserError: for settings that cannot be, before anything is written.
+        UserError: for settings that cannot be, and if work_dir has the state of a training with other settings; before anything
+            is written.
     """
     _check(config)
     device = checked_device(config.runtime.device)
@@ -268,18 +168,20 @@ def finetune_lidc(config: DictConfig) -> None:
     mean, std = training_statistics(nodules.crops[rows["train"]])
     targets = Targets.of(nodules, config.task, rows["train"])
     torch.manual_seed(config.seed)
-    vit, base = _base(config)
-    model = NoduleRegressor(vit, targets.values.shape[1], config.trainable_layers).to(device)
+    # dropout has no weights: the checkpoint fits with it and without
+    vit, base = build_vit(config, drop_rate=config.dropout, proj_drop_rate=config.dropout)
+    model = NoduleRegressor(vit, targets.values.shape[1], config.trainable_layers)
     kept = kept_digest(model.vit, set(model.trained))
-    recipe = _recipe(config) | {"base": base, "kept": kept, "nodules": nodules_digest(nodules), "precision": precision}
-    stamp = fingerprint(recipe)
+    recipe = _recipe(config) | {"base": base, "kept": kept, "start_weights": weights_digest(model.state_dict())}
+    recipe |= {"nodules": nodules_digest(nodules), "precision": precision}
     output, score_file = Path(config.output), Path(config.results_dir) / "lidc" / f"{Path(config.output).stem}.json"
-    if _is_done(output, score_file, stamp):
+    state_file = StateFile(Path(config.work_dir) / f"{output.stem}.pt", recipe, config.overwrite)
+    if not config.overwrite and _is_done(output, score_file, state_file.stamp):
         print(f"{output}: done before")
         return
     slices = NoduleSlices(nodules.crops, config.backbone.image_size, mean, std, device)
-    training = Finetuning(model, slices, targets, rows, config, precision)
-    training.run(Path(config.work_dir) / f"{output.stem}.pt", stamp)
+    training = Finetuning(model.to(device), slices, targets, rows, config, precision)
+    training.run(state_file)
     scores = {part: measured(training.outputs(part), targets, rows[part]) for part in ("validation", "test")}
     card = {
         "task": config.task,
@@ -288,7 +190,7 @@ def finetune_lidc(config: DictConfig) -> None:
         "split": config.split,
         "fold": config.fold,
         "data": config.data,
-        "stamp": stamp,
+        "stamp": state_file.stamp,
         "kept": kept,
         "counts": {part: len(own) for part, own in rows.items()},
         "image": {"mean": mean, "std": std, "size": config.backbone.image_size},
@@ -302,30 +204,21 @@ def finetune_lidc(config: DictConfig) -> None:
     }
     save_finetuned(output, training.best_tensors, card)
     write_atomically(score_file, (json.dumps(card, indent=2) + "\n").encode())
+    state_file.path.unlink(missing_ok=True)
     shown = {name: value for name, value in scores["test"].items() if isinstance(value, float)}
     print(f"{output}: test {', '.join(f'{name} {value:.3f}' for name, value in shown.items())}")
 
 
-def measured(outputs: Tensor, targets: Targets, rows: np.ndarray) -> Plain:
-    """Scores of outputs (n, outputs) on the nodules `rows`.
-
-    Returns:
-        malignancy: accuracy, auc. biomarkers: mse (standardised as in training, mean over the biomarkers), r2 (likewise), and
-        both for each biomarker under "each".
-    """
-    truth, said = targets.values[rows].numpy(), outputs.numpy()
-    if targets.task == "malignancy":
-        hits = (said[:, 0] > 0) == (truth[:, 0] > 0.5)
-        return {"accuracy": float(hits.mean()), "auc": float(roc_auc_score(truth[:, 0], said[:, 0]))}
-    mse, r2 = ((said - truth) ** 2).mean(0), r2_score(truth, said, multioutput="raw_values")
-    each = {name: {"mse": float(a), "r2": float(b)} for name, a, b in zip(TASKS["biomarkers"], mse, r2, strict=True)}
-    return {"mse": float(mse.mean()), "r2": float(np.mean(r2)), "each": each}
-
-
 def nodules_digest(nodules: NoduleSet) -> str:
-    """Digest of everything that is learned from."""
-    values = [nodules.table.nodule.str.cat(sep=" "), nodules.table[["label", *TASKS["biomarkers"]]].round(6).to_csv()]
-    return fingerprint({"table": values, "crops": fingerprint({"sum": nodules.crops.astype(np.int64).sum(0).tolist()})})
+    """Digest of everything that is learned from: names, patients, labels and biomarkers, and every voxel, nodule by nodule."""
+    order = np.argsort(nodules.table.nodule.to_numpy(dtype=np.str_), kind="stable")
+    columns = ["nodule", "patient", "label", *TASKS["biomarkers"]]
+    table = nodules.table.iloc[order][columns].round(6)
+    digest = hashlib.sha256(table.to_csv(index=False, lineterminator="\n").encode())
+    for row, name in zip(order, table.nodule, strict=True):
+        digest.update(str(name).encode())
+        digest.update(np.ascontiguousarray(nodules.crops[row], "<i2").tobytes())
+    return digest.hexdigest()
 
 
 def _check(config: DictConfig) -> None:
@@ -343,27 +236,12 @@ def _check(config: DictConfig) -> None:
     require_number("cycle.lowest", config.cycle.lowest, 0, 1)
 
 
-def _base(config: DictConfig) -> tuple[nn.Module, Plain]:
-    """The backbone's ViT without a head, with dropout (rates have no weights), and what it is."""
-    backbone = config.backbone
-    args = OmegaConf.to_container(backbone.model_args, resolve=True)
-    args |= {"drop_rate": config.dropout, "proj_drop_rate": config.dropout}
-    vit = create_vit(backbone.architecture, 0, backbone.image_size, args, backbone.pretrained)
-    if backbone.checkpoint is None:
-        return vit, {"architecture": backbone.architecture, "checkpoint": None}
-    file = find_weights(backbone.checkpoint, config.paths.weights_dir)
-    load_weights(vit, file)
-    with file.open("rb") as content:
-        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-    return vit, {"architecture": backbone.architecture, "checkpoint": file.name, "sha256": sha256}
-
-
 def _recipe(config: DictConfig) -> Plain:
     """The settings that the weights depend on."""
     names = ("task", "split", "fold", "seed", "trainable_layers", "dropout", "batch_size", "epochs", "patience")
     names += ("learning_rate", "schedule", "decay", "cycle", "rotations")
-    plain = OmegaConf.to_container(config, resolve=True)
-    return {name: plain[name] for name in names} | {"loss": plain["loss"] or LOSS_OF_TASK[plain["task"]]}
+    settings = plain(config)
+    return {name: settings[name] for name in names} | {"loss": settings["loss"] or LOSS_OF_TASK[settings["task"]]}
 
 
 def _is_done(output: Path, score_file: Path, stamp: str) -> bool:

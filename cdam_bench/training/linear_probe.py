@@ -6,156 +6,37 @@ One process, or several with `torchrun --nproc_per_node=N scripts/train_linear_p
 
 import json
 import math
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 from torchvision.transforms import Compose, Normalize, RandomHorizontalFlip, RandomResizedCrop, ToTensor
 from tqdm import tqdm
 
-from cdam_bench.backbones import Backbone, load_backbone
+from cdam_bench.backbones import Backbone
 from cdam_bench.backbones.backbone import chosen_precision
-from cdam_bench.datasets.multi_object import shuffled
-from cdam_bench.datasets.pictures import PictureFile, is_picture, read_picture, some
+from cdam_bench.configs import Plain, build_backbone, build_preprocessing, plain
 from cdam_bench.datasets.preprocessing import Preprocessing
-from cdam_bench.datasets.samples import image_seed
-from cdam_bench.errors import require
-from cdam_bench.training.states import save_state
-
-Labelled = list[tuple[Path, int]]
-
-
-@dataclass(frozen=True)
-class Processes:
-    """This process among those of torchrun; alone without it.
-
-    Args:
-        rank, count: number of this process, and of all.
-        device: that it computes on.
-    """
-
-    rank: int
-    count: int
-    device: torch.device
-
-    @classmethod
-    def join(cls, device: str) -> "Processes":
-        """Meet the other processes; "auto" gives each its own GPU."""
-        rank, count = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-        if device == "auto":
-            local = int(os.environ.get("LOCAL_RANK", 0))
-            device = f"cuda:{local}" if torch.cuda.is_available() else "cpu"
-        if count > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
-        return cls(rank, count, torch.device(device))
-
-    @property
-    def is_first(self) -> bool:
-        return self.rank == 0
-
-    def sum(self, values: Tensor) -> Tensor:
-        """Sum of a tensor over all processes."""
-        if self.count > 1:
-            dist.all_reduce(values)
-        return values
-
-
-class LabelledPictures(Dataset[tuple[Tensor, int]]):
-    """Pictures with their class, prepared for the backbone.
-
-    Args:
-        pictures: files and class indices.
-        transform: picture → (3, H, W), normalised.
-        seed: of the transform's random choices; they also depend on `epoch` and the picture's name.
-    """
-
-    def __init__(self, pictures: Labelled, transform: Compose | Preprocessing, seed: int = 0) -> None:
-        self.pictures, self.transform, self.seed = pictures, transform, seed
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        path, label = self.pictures[index]
-        picture = read_picture(PictureFile(path))
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(image_seed(f"{self.epoch}/{path.name}", self.seed))
-            return self.transform(picture), label
-
-
-class EpochSampler(Sampler[int]):
-    """This process's share of the images, shuffled by (seed, epoch), from a given step on.
-
-    Args:
-        count: images in all.
-        batch_size: of all processes together.
-        processes: who shares.
-        seed: of the run.
-    """
-
-    def __init__(self, count: int, batch_size: int, processes: Processes, seed: int) -> None:
-        self.count, self.batch_size, self.processes, self.seed = count, batch_size, processes, seed
-        self.epoch = self.first_step = 0
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(1_000_003 * self.seed + self.epoch)
-        order = torch.randperm(self.count, generator=generator).tolist()
-        order += order[: -self.count % self.processes.count]  # every process gets equally many
-        return iter(order[self.first_step * self.batch_size :][self.processes.rank :: self.processes.count])
-
-    def __len__(self) -> int:
-        left = self.count + -self.count % self.processes.count - self.first_step * self.batch_size
-        return left // self.processes.count
-
-
-def labelled_pictures(folder: Path, classes: Sequence[str] | None = None) -> tuple[Labelled, list[str]]:
-    """Pictures in class folders, with the index of their folder in `classes` (None: all folders, sorted).
-
-    Raises:
-        UserError: if there are no class folders, or others than `classes`.
-    """
-    require(folder.is_dir(), f"{folder} not found: give a folder with one sub-folder of images per class")
-    found = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    require(
-        len(found) > 1, f"{folder} has {len(found)} sub-folders: give a folder with one sub-folder of images per class"
-    )
-    classes = found if classes is None else list(classes)
-    unknown = sorted(set(found) - set(classes))
-    require(not unknown, f"{folder} has classes that the training images lack: {some(unknown)}")
-    pictures = [
-        (path, label)
-        for label, name in enumerate(classes)
-        if (folder / name).is_dir()
-        for path in sorted((folder / name).iterdir())
-        if is_picture(path)
-    ]
-    require(bool(pictures), f"no images in {folder}")
-    return pictures, classes
-
-
-def split(pictures: Labelled, share: float, seed: int) -> tuple[Labelled, Labelled]:
-    """Training and validation pictures: `share` of every class, by their names, is set aside."""
-    require(0 < share < 1, f"val_share={share}: must be in (0, 1), or give val_dir")
-    training, validation = [], []
-    for label in sorted({label for _, label in pictures}):
-        paths = {str(path.name): path for path, c in pictures if c == label}
-        names = shuffled(list(paths), seed)
-        held_out = max(1, round(share * len(names))) if len(names) > 1 else 0
-        validation += [(paths[name], label) for name in names[:held_out]]
-        training += [(paths[name], label) for name in names[held_out:]]
-    require(bool(validation), "no class has more than one image: give val_dir")
-    return training, validation
+from cdam_bench.errors import require, require_count
+from cdam_bench.store.files import write_atomically
+from cdam_bench.training.labelled_pictures import (
+    EpochSampler,
+    Labelled,
+    LabelledPictures,
+    labelled_pictures,
+    names_digest,
+    split,
+)
+from cdam_bench.training.processes import Processes
+from cdam_bench.training.states import DIGITS, StateFile, training_settings, weights_digest
 
 
 class LinearProbe:
@@ -167,7 +48,7 @@ class LinearProbe:
         processes: that train together.
         learning_rate: of Adam.
         precision: of the backbone's features: "fp32" or "bf16" (autocast).
-        work_dir: holds `state.pt`.
+        state_file: where the state is kept; one that is there is resumed.
     """
 
     def __init__(
@@ -177,18 +58,17 @@ class LinearProbe:
         processes: Processes,
         learning_rate: float,
         precision: str,
-        work_dir: Path,
+        state_file: StateFile,
     ) -> None:
-        require(precision in ("fp32", "bf16"), f"runtime.precision={precision}: use fp32 or bf16 to train a head")
         self.backbone, self.processes = backbone, processes
-        self.precision, self.state_path = precision, work_dir / "state.pt"
+        self.precision, self.state_file = precision, state_file
         self.head = nn.Linear(backbone.embed_dim, classes).to(processes.device)
         self.optimiser = torch.optim.Adam(self.head.parameters(), lr=learning_rate)
         self.epoch = self.step = 0
         self.best: dict[str, float] = {"loss": math.inf}
         self.best_head = self._head_copy()
-        if self.state_path.exists():
-            self._resume()
+        if (state := state_file.load()) is not None:
+            self._resume(state)
         self.trained = DistributedDataParallel(self.head) if processes.count > 1 else self.head
 
     @torch.no_grad()
@@ -235,16 +115,9 @@ class LinearProbe:
             "best": self.best,
             "best_head": self.best_head,
         }
-        save_state(state, self.state_path)
+        self.state_file.save(state)
 
-    def _resume(self) -> None:
-        state = torch.load(self.state_path, map_location="cpu", weights_only=True)
-        shape = tuple(state["head"]["weight"].shape)
-        require(
-            shape == tuple(self.head.weight.shape),
-            f"{self.state_path} is of another run, with a head of shape {shape} instead of "
-            f"{tuple(self.head.weight.shape)}: delete it or give another work_dir",
-        )
+    def _resume(self, state: Mapping[str, Any]) -> None:
         self.head.load_state_dict(state["head"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.epoch, self.step = state["epoch"], state["step"]
@@ -255,24 +128,27 @@ class LinearProbe:
 
 
 def train_linear_probe(config: DictConfig) -> None:
-    """The run of `conf/train_linear_probe.yaml`: writes the best head, and a card with its accuracy beside it."""
-    require(config.epochs > 0, f"epochs={config.epochs}: must be positive")
+    """The run of `conf/scripts/train_linear_probe.yaml`: writes the best head, and a card with its accuracy beside it.
+
+    Raises:
+        UserError: for settings that cannot be, and if work_dir has the state of a training with other settings.
+    """
+    require_count("epochs", config.epochs)
     processes = Processes.join(config.runtime.device)
+    require_count("batch_size", config.batch_size)
     require(
-        config.batch_size > 0 and config.batch_size % processes.count == 0,
+        config.batch_size % processes.count == 0,
         f"batch_size={config.batch_size} cannot be shared by {processes.count} processes: use a multiple of their number",
     )
+    precision = chosen_precision(config.runtime.precision, processes.device)
+    require(precision in ("fp32", "bf16"), f"runtime.precision={precision}: use fp32 or bf16 to train a head")
     training, validation, classes = _find_pictures(config)
-    preprocessing = instantiate(config.backbone.preprocessing)
+    preprocessing = build_preprocessing(config)
+    backbone = _frozen_backbone(config, processes.device)
+    settings = _settings(config, precision, backbone, {"training": training, "validation": validation}, classes)
+    state_file = StateFile(Path(config.work_dir) / "state.pt", settings, config.overwrite)
     torch.manual_seed(config.seed)
-    probe = LinearProbe(
-        _frozen_backbone(config, processes.device),
-        len(classes),
-        processes,
-        config.learning_rate,
-        chosen_precision(config.runtime.precision, processes.device),
-        Path(config.work_dir),
-    )
+    probe = LinearProbe(backbone, len(classes), processes, config.learning_rate, precision, state_file)
     held_out = _validation_features(probe, LabelledPictures(validation, preprocessing), config)
     pictures = LabelledPictures(training, _augmentation(preprocessing), config.seed)
     sampler = EpochSampler(len(pictures), config.batch_size, processes, config.seed)
@@ -298,10 +174,20 @@ def _find_pictures(config: DictConfig) -> tuple[Labelled, Labelled, list[str]]:
 
 
 def _frozen_backbone(config: DictConfig, device: torch.device) -> Backbone:
-    names = ("architecture", "checkpoint", "image_size", "pretrained", "model_args")
-    settings = {name: config.backbone[name] for name in names}
-    settings["model_args"] = OmegaConf.to_container(settings["model_args"])
-    return load_backbone(**settings, head=nn.Identity(), weights_dir=config.paths.weights_dir, device=device)
+    """The configured backbone without a head, on this process's device; precision is the probe's own matter."""
+    own = OmegaConf.merge(config, {"runtime": {"device": str(device), "precision": "fp32"}})
+    return build_backbone(own, nn.Identity())
+
+
+def _settings(
+    config: DictConfig, precision: str, backbone: Backbone, parts: dict[str, Labelled], classes: list[str]
+) -> Plain:
+    """What the head depends on. Wherever the pictures and the weights are, it is their names and contents that count."""
+    elsewhere = ("train_dir", "val_dir", "workers")
+    settings = {name: value for name, value in training_settings(config).items() if name not in elsewhere}
+    pictures = {f"{part}_pictures": names_digest(own, classes)[:DIGITS] for part, own in parts.items()}
+    start_weights = weights_digest(backbone.vit.state_dict())[:DIGITS]
+    return settings | pictures | {"precision": precision, "start_weights": start_weights}
 
 
 def _augmentation(preprocessing: Preprocessing) -> Compose:
@@ -347,8 +233,6 @@ def _train_epoch(probe: LinearProbe, pictures: LabelledPictures, sampler: EpochS
 
 def _write(probe: LinearProbe, classes: list[str], training: int, validation: int, config: DictConfig) -> None:
     output = Path(config.output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    save_file(probe.best_head, output)
     card = {
         "validation accuracy": probe.best["accuracy"],
         "validation loss": probe.best["loss"],
@@ -358,7 +242,8 @@ def _write(probe: LinearProbe, classes: list[str], training: int, validation: in
         "classes": classes,
         "processes": probe.processes.count,
         "torch": torch.__version__,
-        "config": OmegaConf.to_container(config, resolve=True),
+        "config": plain(config),
     }
-    output.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n")
+    write_atomically(output, save(probe.best_head))
+    write_atomically(output.with_suffix(".json"), (json.dumps(card, indent=2) + "\n").encode())
     print(f"{output}: accuracy {probe.best['accuracy']:.4f} on {validation} validation images")

@@ -9,7 +9,7 @@ from cdam_bench.backbones import create_vit
 from cdam_bench.configs import config_dir
 from cdam_bench.datasets import Cifar10, Cifar10Grid, Preprocessing
 from cdam_bench.datasets.cifar10 import CLASS_NAMES, load_photographs
-from cdam_bench.datasets.cifar10_scenes import COLOUR_GRID, backgrounds_of, cell_boxes, mosaics, singles
+from cdam_bench.datasets.cifar10_scenes import COLOUR_GRID, backgrounds_of, mosaics, quadrant_boxes, singles
 from cdam_bench.errors import UserError
 from cdam_bench.reporting.comparisons import read_comparisons
 from cdam_bench.reporting.figures import write_figures
@@ -32,22 +32,22 @@ def crop(image, box):
     return image[..., top:bottom, left:right]
 
 
-def test_a_mosaic_holds_every_photograph_in_its_cell():
+def test_a_mosaic_holds_every_photograph_in_its_quadrant():
     photographs = torch.randint(256, (3, 4, 3, 32, 32), dtype=torch.uint8)
     scenes = mosaics(photographs)
     assert scenes.shape == (3, 3, 64, 64)
-    for cell, box in enumerate(cell_boxes()):
-        assert torch.equal(crop(scenes, box), photographs[:, cell])
+    for quadrant, box in enumerate(quadrant_boxes()):
+        assert torch.equal(crop(scenes, box), photographs[:, quadrant])
 
 
-def test_a_single_holds_its_photograph_in_its_cell_and_the_background_elsewhere():
+def test_a_single_holds_its_photograph_in_its_quadrant_and_the_background_elsewhere():
     photographs, backgrounds = torch.rand(4, 3, 32, 32), torch.rand(4, 3, 64, 64)
     scenes = singles(photographs, torch.arange(4), backgrounds)
-    for cell, box in enumerate(cell_boxes()):
-        assert torch.equal(crop(scenes[cell], box), photographs[cell])
-        for other, elsewhere in enumerate(cell_boxes()):
-            if other != cell:
-                assert torch.equal(crop(scenes[cell], elsewhere), crop(backgrounds[cell], elsewhere))
+    for quadrant, box in enumerate(quadrant_boxes()):
+        assert torch.equal(crop(scenes[quadrant], box), photographs[quadrant])
+        for other, elsewhere in enumerate(quadrant_boxes()):
+            if other != quadrant:
+                assert torch.equal(crop(scenes[quadrant], elsewhere), crop(backgrounds[quadrant], elsewhere))
 
 
 def test_backgrounds_are_smooth_and_have_8_bit_values():
@@ -60,16 +60,16 @@ def test_backgrounds_are_smooth_and_have_8_bit_values():
 def test_the_photograph_of_a_single_is_in_its_box(data_dir):
     photographs = load_photographs(data_dir, "test")
     dataset = Cifar10(data_dir, PLAIN, num_images=30, annotated=True)
-    cells, names = set(), []
+    quadrants, names = set(), []
     for i in range(len(dataset)):
         sample = dataset[i]
         names.append(sample.image_id.split("-", 2)[2])
         place = photographs.names.index(names[-1])
         assert torch.equal(crop(sample.image, sample.boxes[0]), photographs.images[place] / 255)
         assert sample.targets == (photographs.labels[place].item(),)
-        cells.add(tuple(sample.boxes[0].tolist()))
+        quadrants.add(tuple(sample.boxes[0].tolist()))
     assert len(set(names)) == len(names) == len(photographs.names)  # 30: each of them once
-    assert len(cells) == 4
+    assert len(quadrants) == 4
 
 
 def test_the_targets_of_a_mosaic_are_in_their_boxes_and_its_four_classes_differ(data_dir):
@@ -79,7 +79,7 @@ def test_the_targets_of_a_mosaic_are_in_their_boxes_and_its_four_classes_differ(
     seen = set()
     for i in range(len(dataset)):
         sample = dataset[i]
-        classes = [known[crop(sample.image, box).contiguous().numpy().tobytes()] for box in cell_boxes()]
+        classes = [known[crop(sample.image, box).contiguous().numpy().tobytes()] for box in quadrant_boxes()]
         assert len(set(classes)) == 4
         for target, box in zip(sample.targets, sample.boxes, strict=True):
             assert known[crop(sample.image, box).contiguous().numpy().tobytes()] == target
@@ -119,7 +119,7 @@ def test_impossible_settings_are_named(kind, settings, data_dir):
 
 
 def test_more_scenes_than_photographs_are_refused(data_dir):
-    with pytest.raises(UserError, match=r"dataset\.num_images=31: there are 30 photographs"):
+    with pytest.raises(UserError, match=r"^num_images=31: there are 30 photographs"):
         Cifar10(data_dir, PLAIN, num_images=31)
 
 

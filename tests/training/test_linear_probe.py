@@ -12,10 +12,13 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from cdam_bench.backbones.checkpoints import load_head
+from cdam_bench.configs import compose
 from cdam_bench.training import linear_probe
-from cdam_bench.training.linear_probe import EpochSampler, LinearProbe, Processes, split, train_linear_probe
+from cdam_bench.training.labelled_pictures import EpochSampler, split
+from cdam_bench.training.linear_probe import LinearProbe, train_linear_probe
+from cdam_bench.training.processes import Processes
 from tests.datasets.cifar10_files import REAL, needs_real
-from tests.scripts import run_script
+from tests.scripts import command
 
 COLOURS = {"blue": (30, 60, 200), "green": (40, 180, 60), "red": (210, 40, 30)}
 SMALL = (
@@ -47,7 +50,7 @@ def train(folder, *overrides, val="null"):
     """Exit status of the script; its files go below folder's parent."""
     out = folder.parent / "out"
     settings = (f"train_dir={folder}", f"val_dir={val}", f"work_dir={out}/work", f"output={out}/head.safetensors")
-    return run_script(train_linear_probe, "train_linear_probe", *SMALL, *settings, *overrides)
+    return command("train", "probe", *SMALL, *settings, *overrides)
 
 
 def test_probe_learns_and_leaves_head_and_card(pictures):
@@ -86,15 +89,41 @@ def test_killed_run_goes_on_to_the_same_head(pictures, monkeypatch):
 
 def train_probe_once(folder):
     """The run in this process, without the command line's handling of interrupts."""
-    from hydra import compose, initialize_config_dir
-
-    from cdam_bench.configs import config_dir
-
     out = folder.parent / "out"
     settings = [f"train_dir={folder}", "val_dir=null", f"work_dir={out}/work", f"output={out}/head.safetensors"]
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        config = compose("train_linear_probe", overrides=[*SMALL, *settings, "save_every=1"])
-    train_linear_probe(config)
+    train_linear_probe(compose([*SMALL, *settings, "save_every=1"], "scripts/train_linear_probe"))
+
+
+def test_a_state_of_other_settings_is_refused_and_left_as_it_was(pictures, capsys):
+    assert train(pictures) == 0
+    out = pictures.parent / "out"
+    head, state = (out / "head.safetensors").read_bytes(), (out / "work" / "state.pt").read_bytes()
+    assert train(pictures, "learning_rate=0.01") == 2
+    told = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "is of a training with other settings (learning_rate: 0.03 → 0.01): overwrite=true begins anew" in told
+    assert (out / "head.safetensors").read_bytes() == head
+    assert (out / "work" / "state.pt").read_bytes() == state
+    assert train(pictures, "learning_rate=0.01", "overwrite=true") == 0
+    card = json.loads((out / "head.json").read_text())
+    assert card["config"]["learning_rate"] == 0.01
+    assert (out / "head.safetensors").read_bytes() != head
+
+
+def test_other_pictures_and_other_start_weights_are_another_training(pictures, capsys):
+    assert train(pictures) == 0
+    (pictures / "blue" / "0.png").rename(pictures / "blue" / "new.png")
+    assert train(pictures) == 2
+    assert "training_pictures: " in capsys.readouterr().err
+    (pictures / "blue" / "new.png").rename(pictures / "blue" / "0.png")
+    assert train(pictures, "backbone.model_args.depth=1") == 2
+    assert "backbone.model_args.depth: 2 → 1, start_weights: " in capsys.readouterr().err
+
+
+def test_a_finished_run_is_not_trained_again_wherever_its_pictures_have_moved(pictures, monkeypatch):
+    assert train(pictures) == 0
+    moved = pictures.rename(pictures.parent / "elsewhere")
+    monkeypatch.setattr(LinearProbe, "update", None)  # it must not be called
+    assert train(moved) == 0
 
 
 @pytest.mark.parametrize("processes", [1, 2, 4])
@@ -164,7 +193,7 @@ def test_probe_learns_real_photographs(tmp_path):
     ("override", "message"),
     [
         ("train_dir=gone", "gone not found: give a folder with one sub-folder of images per class"),
-        ("epochs=0", "epochs=0: must be positive"),
+        ("epochs=0", "epochs=0: must be a positive whole number"),
         ("val_share=1", "val_share=1: must be in (0, 1)"),
         ("runtime.precision=fp8", "use fp32 or bf16"),
         ("backbone.checkpoint=gone.pth", "weights file gone.pth not found"),

@@ -1,25 +1,27 @@
-"""Train `cifar10_vit` on scenes of CIFAR-10 photographs: first on single cells, then on whole scenes.
+"""Train `cifar10_vit` on scenes of CIFAR-10 photographs: first on single quadrants, then on whole scenes.
 
 A ViT has to see some hundred thousand photographs before it looks at anything but colours, and a scene has four times as many
-tokens as a photograph. So the network starts with the tokens of one cell alone, 32×32 pixels, and only its last part is trained on
-64×64 scenes: mosaics of four photographs (each of their classes a quarter of the target) and single ones on backgrounds.
+tokens as a photograph. So the network starts with the tokens of one quadrant alone, 32×32 pixels, and only its last part is
+trained on 64×64 scenes: mosaics of four photographs (each of their classes a quarter of the target) and single ones on backgrounds.
 """
 
 import math
 from pathlib import Path
 
 import torch
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from cdam_bench.backbones.backbone import checked_device, chosen_precision, create_vit
-from cdam_bench.datasets.cifar10 import CLASS_NAMES, load_photographs
-from cdam_bench.datasets.cifar10_scenes import CELLS, COLOUR_GRID, COLOURS, backgrounds_of, mosaics, singles
+from cdam_bench.backbones.backbone import checked_device, chosen_precision
+from cdam_bench.configs import Plain, build_preprocessing, plain
+from cdam_bench.datasets.cifar10 import CLASS_NAMES, Photographs, load_photographs
+from cdam_bench.datasets.cifar10_scenes import COLOUR_GRID, COLOURS, QUADRANTS, backgrounds_of, mosaics, singles
 from cdam_bench.datasets.preprocessing import Preprocessing
-from cdam_bench.training.classifier import equal_shares, train_classifier, write_model
+from cdam_bench.training.classifier import Recipe, equal_shares, train_classifier, write_model
 from cdam_bench.training.perturbation import perturb_features
+from cdam_bench.training.recipes.start import untrained_vit
+from cdam_bench.training.states import DIGITS, training_settings, weights_digest
 
 SHIFT = 4  # pixels a training photograph is moved by at most
 QUERY_KEY, VALUE_OUTPUT = (
@@ -29,13 +31,13 @@ QUERY_KEY, VALUE_OUTPUT = (
 
 
 class SceneViT(nn.Module):
-    """A ViT for whole scenes that also reads the tokens of one cell alone.
+    """A ViT for whole scenes that also reads the tokens of one quadrant alone.
 
-    The position of a token is the sum of its place in its cell and of the cell's own vector, so that what is learnt in one cell
-    holds in all.
+    The position of a token is the sum of its place in its quadrant and of the quadrant's own vector, so that what is learnt in
+    one quadrant holds in all.
 
     Args:
-        vit: for scenes of 2 × 2 cells.
+        vit: for scenes of 2 × 2 quadrants.
     """
 
     def __init__(self, vit: VisionTransformer) -> None:
@@ -45,20 +47,20 @@ class SceneViT(nn.Module):
         rows, columns = vit.patch_embed.grid_size
         self.half = (rows // 2, columns // 2)
         self.place = nn.Parameter(_waves(self.half, vit.embed_dim))
-        self.cell = nn.Parameter(0.02 * torch.randn(CELLS, vit.embed_dim))
+        self.quadrant = nn.Parameter(0.02 * torch.randn(QUADRANTS, vit.embed_dim))
 
     def positions(self) -> Tensor:
         """Of the patch tokens of a scene, in reading order: (1, N, D)."""
-        cells = self.cell[:, None, None] + self.place.reshape(1, *self.half, -1)  # (4, h, w, D)
-        return mosaics(cells[None].movedim(-1, 2)).flatten(2).mT
+        quadrants = self.quadrant[:, None, None] + self.place.reshape(1, *self.half, -1)  # (4, h, w, D)
+        return mosaics(quadrants[None].movedim(-1, 2)).flatten(2).mT
 
     def forward(self, images: Tensor) -> Tensor:
-        """Scenes (B, 3, 64, 64), or the contents of one cell (B, 3, 32, 32), → logits (B, C)."""
+        """Scenes (B, 3, 64, 64), or the contents of one quadrant (B, 3, 32, 32), → logits (B, C)."""
         vit = self.vit
         tokens = vit.patch_embed.proj(images).flatten(2).mT
-        if tokens.shape[1] == len(self.place):  # one cell: image i stands in cell i mod 4
-            cells = torch.arange(len(images), device=images.device) % CELLS
-            tokens = tokens + self.place + self.cell[cells, None]
+        if tokens.shape[1] == len(self.place):  # one quadrant: image i stands in quadrant i mod 4
+            quadrants = torch.arange(len(images), device=images.device) % QUADRANTS
+            tokens = tokens + self.place + self.quadrant[quadrants, None]
         else:
             tokens = tokens + self.positions()
         tokens = torch.cat([vit.cls_token.expand(len(images), -1, -1), tokens], 1)
@@ -105,13 +107,13 @@ def mimic_trained_attention(vit: VisionTransformer) -> None:
 
 
 class SceneBatches:
-    """Step → a batch of training images: single cells before `scenes_from`, whole scenes after.
+    """Step → a batch of training images: single quadrants before `scenes_from`, whole scenes after.
 
     Args:
         photographs: (N, 3, 32, 32) uint8.
         labels: (N,) long.
         preprocessing: of the backbone that is trained.
-        cells_per_step, scenes_per_step: batch sizes of the two parts.
+        quadrants_per_step, scenes_per_step: batch sizes of the two parts.
         scenes_from: first step with scenes.
         mosaic_share: share of the scenes that are mosaics.
         seed: of the whole run.
@@ -125,7 +127,7 @@ class SceneBatches:
         photographs: Tensor,
         labels: Tensor,
         preprocessing: Preprocessing,
-        cells_per_step: int,
+        quadrants_per_step: int,
         scenes_per_step: int,
         scenes_from: int,
         mosaic_share: float,
@@ -138,14 +140,18 @@ class SceneBatches:
         self.photographs, self.labels = photographs.to(device), labels.to(device)
         self.mean = torch.tensor(preprocessing.mean, device=device)[:, None, None]
         self.std = torch.tensor(preprocessing.std, device=device)[:, None, None]
-        self.cells_per_step, self.scenes_per_step, self.scenes_from = cells_per_step, scenes_per_step, scenes_from
+        self.quadrants_per_step, self.scenes_per_step, self.scenes_from = (
+            quadrants_per_step,
+            scenes_per_step,
+            scenes_from,
+        )
         self.mosaic_share, self.seed, self.device = mosaic_share, seed, device
         self.perturbation = {"blur_sigma": blur_sigma, "patch_size": patch_size, "probability": probability}
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         generator = torch.Generator(self.device).manual_seed(1_000_003 * self.seed + step)
         if step < self.scenes_from:
-            images, classes = self._drawn(step, self.cells_per_step, generator)
+            images, classes = self._drawn(step, self.quadrants_per_step, generator)
             targets = equal_shares(classes[:, None], len(CLASS_NAMES))
         else:
             images, targets = self._scenes(step, generator)
@@ -170,15 +176,15 @@ class SceneBatches:
     def _scenes(self, step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         count = self.scenes_per_step
         four = round(count * self.mosaic_share)
-        drawn, classes = self._drawn(step, CELLS * four + count - four, generator)
-        together = drawn[: CELLS * four].unflatten(0, (four, CELLS))
-        alone = drawn[CELLS * four :]
+        drawn, classes = self._drawn(step, QUADRANTS * four + count - four, generator)
+        together = drawn[: QUADRANTS * four].unflatten(0, (four, QUADRANTS))
+        alone = drawn[QUADRANTS * four :]
         backgrounds = random_backgrounds(len(alone), generator)
-        cells = torch.randint(CELLS, (len(alone),), generator=generator, device=self.device)
-        images = torch.cat([mosaics(together), singles(alone, cells, backgrounds)])
+        quadrants = torch.randint(QUADRANTS, (len(alone),), generator=generator, device=self.device)
+        images = torch.cat([mosaics(together), singles(alone, quadrants, backgrounds)])
         targets = [
-            equal_shares(classes[: CELLS * four].unflatten(0, (four, CELLS)), len(CLASS_NAMES)),
-            equal_shares(classes[CELLS * four :, None], len(CLASS_NAMES)),
+            equal_shares(classes[: QUADRANTS * four].unflatten(0, (four, QUADRANTS)), len(CLASS_NAMES)),
+            equal_shares(classes[QUADRANTS * four :, None], len(CLASS_NAMES)),
         ]
         return images, torch.cat(targets)
 
@@ -233,18 +239,18 @@ def cifar10_accuracy(
     order = torch.randperm(len(labels), generator=generator)
     for part in order.split(250):
         backgrounds = random_backgrounds(len(part), generator)
-        cells = torch.randint(CELLS, (len(part),), generator=generator)
-        scenes = singles(photographs[part] / 255, cells, backgrounds)
+        quadrants = torch.randint(QUADRANTS, (len(part),), generator=generator)
+        scenes = singles(photographs[part] / 255, quadrants, backgrounds)
         probabilities[part] = model(preprocessing(scenes).to(device)).softmax(1).cpu()
         hits["single"] += (probabilities[part].argmax(1) == labels[part]).sum().item()
-    count = len(labels) // CELLS
-    classes = torch.stack([torch.randperm(len(CLASS_NAMES), generator=generator)[:CELLS] for _ in range(count)])
+    count = len(labels) // QUADRANTS
+    classes = torch.stack([torch.randperm(len(CLASS_NAMES), generator=generator)[:QUADRANTS] for _ in range(count)])
     places = classes * per_class + torch.randint(per_class, classes.shape, generator=generator)
     for part in places.split(250):
         scenes = mosaics(photographs[part] / 255)
         logits = model(preprocessing(scenes).to(device)).cpu()
         for name, scores in (("mosaic", logits), ("apart", probabilities[part].mean(1))):
-            top = scores.topk(CELLS).indices
+            top = scores.topk(QUADRANTS).indices
             hits[name] += (top[:, :, None] == labels[part][:, None]).any(1).float().mean(1).sum().item()
     return {name: hit / (len(labels) if name == "single" else count) for name, hit in hits.items()}
 
@@ -260,57 +266,60 @@ def _accuracy_for_card(
     }
 
 
+def _settings(config: DictConfig, train: Photographs, device: torch.device) -> Plain:
+    """What the batches depend on: the draws of a GPU are others than the processor's."""
+    photographs = weights_digest({"images": train.images, "labels": train.labels})[:DIGITS]
+    return training_settings(config) | {"photographs": photographs, "draws_on": device.type}
+
+
 def train_cifar10(config: DictConfig) -> None:
-    """The run of `conf/train_cifar10.yaml`: writes half-precision weights, a card with the accuracy, and the log."""
-    torch.manual_seed(config.seed)
+    """The run of `conf/scripts/train_cifar10.yaml`: writes half-precision weights, a card with the accuracy, and the log.
+
+    Raises:
+        UserError: for settings that cannot be, and if work_dir has the state of a training with other settings.
+    """
     device = checked_device(config.runtime.device)
-    backbone = config.backbone
-    vit = create_vit(
-        backbone.architecture, backbone.num_classes, backbone.image_size, {**backbone.model_args, "weight_init": "jax"}
+    recipe = Recipe(
+        config.quadrant_steps + config.scene_steps,
+        config.learning_rate,
+        ema_decay=config.ema_decay,
+        precision=chosen_precision(config.runtime.precision, device),
+        workers=config.workers,
     )
+    vit = untrained_vit(config)
     mimic_trained_attention(vit)
-    preprocessing = instantiate(backbone.preprocessing)
+    preprocessing = build_preprocessing(config)
     train = load_photographs(config.paths.data_dir, "train")
     batches = SceneBatches(
         train.images,
         train.labels,
         preprocessing,
-        config.cells_per_step,
+        config.quadrants_per_step,
         config.scenes_per_step,
-        config.cell_steps,
+        config.quadrant_steps,
         config.mosaic_share,
         config.seed,
-        patch_size=backbone.model_args.patch_size,
+        patch_size=config.backbone.model_args.patch_size,
         device=device,
         **config.perturbation,
     )
-    work_dir, output = Path(config.work_dir), Path(config.output)
-    averaged = train_classifier(
-        SceneViT(vit).to(device),
-        batches,
-        config.cell_steps + config.scene_steps,
-        work_dir,
-        learning_rate=config.learning_rate,
-        ema_decay=config.ema_decay,
-        precision=chosen_precision(config.runtime.precision, device),
-        workers=config.workers,
-    )
-    plain = averaged.plain()
+    work_dir, settings = Path(config.work_dir), _settings(config, train, device)
+    averaged = train_classifier(SceneViT(vit).to(device), batches, recipe, work_dir, settings, config.overwrite)
+    vit = averaged.plain()
     weights = {
         name: value.half().cpu() if value.is_floating_point() else value.cpu()
-        for name, value in plain.state_dict().items()
+        for name, value in vit.state_dict().items()
     }
-    plain.load_state_dict(weights)  # measured as it is kept
+    vit.load_state_dict(weights)  # measured as it is kept
     test = load_photographs(config.paths.data_dir, "test")
     as_many = len(train.labels) // len(test.labels)
     about = {
-        "test accuracy": _accuracy_for_card(plain, test.images, test.labels, preprocessing, device),
+        "test accuracy": _accuracy_for_card(vit, test.images, test.labels, preprocessing, device),
         "accuracy on as many training photographs": _accuracy_for_card(
-            plain, train.images[::as_many], train.labels[::as_many], preprocessing, device
+            vit, train.images[::as_many], train.labels[::as_many], preprocessing, device
         ),
-        "test scenes": {"one photograph": len(test.labels), "mosaic": len(test.labels) // CELLS},
-        "parameters": sum(p.numel() for p in plain.parameters()),
+        "test scenes": {"one photograph": len(test.labels), "mosaic": len(test.labels) // QUADRANTS},
+        "parameters": sum(p.numel() for p in vit.parameters()),
     }
-    settings = OmegaConf.to_container(config, resolve=True)
-    settings.pop("paths")
-    write_model(output, weights, work_dir, device, about, settings)
+    kept = {name: value for name, value in plain(config).items() if name != "paths"}
+    write_model(Path(config.output), weights, work_dir, device, about, kept)

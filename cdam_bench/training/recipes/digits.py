@@ -3,15 +3,16 @@
 from pathlib import Path
 
 import torch
-from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from cdam_bench.backbones.backbone import create_vit
+from cdam_bench.configs import build_preprocessing, plain
 from cdam_bench.datasets.digits import CLASS_NAMES, render_scenes
 from cdam_bench.datasets.preprocessing import Preprocessing
-from cdam_bench.training.classifier import equal_shares, train_classifier, write_model
+from cdam_bench.training.classifier import Recipe, equal_shares, train_classifier, write_model
 from cdam_bench.training.perturbation import perturb_features
+from cdam_bench.training.recipes.start import untrained_vit
+from cdam_bench.training.states import training_settings
 
 
 class SceneBatches:
@@ -74,28 +75,29 @@ def digits_accuracy(model: nn.Module, preprocessing: Preprocessing, num_images: 
 
 
 def train_digits(config: DictConfig) -> None:
-    """The run of `conf/train_digits.yaml`: writes weights, a card with the accuracy, and the log, side by side."""
-    torch.manual_seed(config.seed)
-    backbone = config.backbone
-    model_args = {**backbone.model_args, "weight_init": "jax"}  # timm's default starts small ViTs on a long plateau
-    model = create_vit(backbone.architecture, backbone.num_classes, backbone.image_size, model_args)
-    preprocessing = instantiate(backbone.preprocessing)
+    """The run of `conf/scripts/train_digits.yaml`: writes weights, a card with the accuracy, and the log, side by side.
+
+    Raises:
+        UserError: for settings that cannot be, and if work_dir has the state of a training with other settings.
+    """
+    recipe = Recipe(config.steps, config.learning_rate)
+    model = untrained_vit(config)
+    preprocessing = build_preprocessing(config)
     batches = SceneBatches(
         config.batch_size,
         preprocessing,
         config.seed,
-        patch_size=backbone.model_args.patch_size,
+        patch_size=config.backbone.model_args.patch_size,
         growth=tuple(int(share * config.steps) for share in config.growth),
         two_digits=config.two_digits,
         **config.perturbation,
     )
     work_dir, output = Path(config.work_dir), Path(config.output)
-    averaged = train_classifier(model, batches, config.steps, work_dir, learning_rate=config.learning_rate)
+    averaged = train_classifier(model, batches, recipe, work_dir, training_settings(config), config.overwrite)
     accuracy = digits_accuracy(averaged, preprocessing)
     about = {
         "test accuracy": {"one digit, top 1": accuracy["single"], "two digits, both in the top 2": accuracy["multi"]},
         "test scenes": 2000,
         "parameters": sum(p.numel() for p in averaged.parameters()),
     }
-    settings = OmegaConf.to_container(config, resolve=True)
-    write_model(output, averaged.state_dict(), work_dir, torch.device("cpu"), about, settings)
+    write_model(output, averaged.state_dict(), work_dir, torch.device("cpu"), about, plain(config))

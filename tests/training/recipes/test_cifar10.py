@@ -1,16 +1,18 @@
-"""cifar10_vit: what its training sees, and that one cell alone and a whole scene are read alike."""
+"""cifar10_vit: what its training sees, and that one quadrant alone and a whole scene are read alike."""
 
 import json
 import math
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from cdam_bench.backbones.backbone import create_vit, load_backbone
-from cdam_bench.backbones.checkpoints import PACKAGED
-from cdam_bench.datasets.cifar10 import load_photographs
+from cdam_bench.backbones.files import PACKAGED
+from cdam_bench.datasets.cifar10 import Photographs, load_photographs
 from cdam_bench.datasets.preprocessing import Preprocessing
+from cdam_bench.training.recipes import cifar10
 from cdam_bench.training.recipes.cifar10 import (
     SceneBatches,
     SceneViT,
@@ -19,6 +21,7 @@ from cdam_bench.training.recipes.cifar10 import (
     mimic_trained_attention,
 )
 from tests.datasets.cifar10_files import REAL, needs_real
+from tests.scripts import command
 
 SMALL = {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
 PREPROCESSING = Preprocessing(image_size=64, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2))
@@ -34,7 +37,7 @@ def batches(probability=0.0, **changed):
     generator = torch.Generator().manual_seed(0)
     photographs = torch.randint(256, (40, 3, 32, 32), generator=generator, dtype=torch.uint8)
     settings = {
-        "cells_per_step": 6,
+        "quadrants_per_step": 6,
         "scenes_per_step": 4,
         "scenes_from": 10,
         "mosaic_share": 0.5,
@@ -54,7 +57,7 @@ def test_the_finished_vit_is_plain_timm_and_gives_the_same_logits(model):
         assert_close(model.plain()(scenes), expected, rtol=1e-5, atol=1e-5)
 
 
-def test_a_cell_alone_has_the_positions_of_its_place_in_the_scene(model):
+def test_a_quadrant_alone_has_the_positions_of_its_place_in_the_scene(model):
     """Patch tokens before the first block, with the projection's part taken away."""
     seen = []
     model.vit.blocks[0].register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0][:, 1:]))
@@ -63,8 +66,8 @@ def test_a_cell_alone_has_the_positions_of_its_place_in_the_scene(model):
         model(torch.zeros(1, 3, 64, 64))
     alone, scene = seen
     grid = scene[0].reshape(8, 8, -1)
-    for cell, (top, left) in enumerate(((0, 0), (0, 4), (4, 0), (4, 4))):
-        assert_close(alone[cell].reshape(4, 4, -1), grid[top : top + 4, left : left + 4])
+    for quadrant, (top, left) in enumerate(((0, 0), (0, 4), (4, 0), (4, 4))):
+        assert_close(alone[quadrant].reshape(4, 4, -1), grid[top : top + 4, left : left + 4])
 
 
 def test_mimetic_attention_has_the_wanted_products():
@@ -80,8 +83,8 @@ def test_mimetic_attention_has_the_wanted_products():
 
 
 def test_targets_are_the_classes_in_equal_shares_and_the_same_step_gives_the_same_batch():
-    cells, targets = batches()(3)
-    assert cells.shape == (6, 3, 32, 32)
+    quadrants, targets = batches()(3)
+    assert quadrants.shape == (6, 3, 32, 32)
     assert_close(targets.sum(1), torch.ones(6))
     assert_close(targets.max(1).values, torch.ones(6))
     scenes, targets = batches()(12)
@@ -113,7 +116,7 @@ def test_an_augmented_photograph_is_the_photograph_mirrored_and_shifted():
 
 
 def test_accuracy_of_a_model_that_knows_and_of_one_that_guesses():
-    """Photographs whose colour is their class; a model that reads the colours of the four cells."""
+    """Photographs whose colour is their class; a model that reads the colours of the four quadrants."""
     labels = torch.arange(10).repeat_interleave(100)
     photographs = (labels * 20 + 20).to(torch.uint8).reshape(-1, 1, 1, 1).expand(-1, 3, 32, 32)
     plain = Preprocessing(image_size=64, mean=(0, 0, 0), std=(1, 1, 1))
@@ -136,6 +139,44 @@ def test_accuracy_of_a_model_that_knows_and_of_one_that_guesses():
     assert guess["single"] == pytest.approx(0.1)
     assert guess["mosaic"] == pytest.approx(0.4, abs=0.05)
     assert guess["apart"] == guess["mosaic"]
+
+
+@pytest.fixture
+def few_photographs(monkeypatch):
+    """Random photographs instead of CIFAR-10's, and no measuring; the list can be changed."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(10).repeat_interleave(4)
+    images = torch.randint(256, (40, 3, 32, 32), generator=generator, dtype=torch.uint8)
+    names = [f"{label}/{place}" for place, label in enumerate(labels.tolist())]
+    monkeypatch.setattr(cifar10, "load_photographs", lambda *_: Photographs(images, labels, names))
+    monkeypatch.setattr(cifar10, "cifar10_accuracy", lambda *_: {"single": 0.5, "mosaic": 0.25, "apart": 0.25})
+    return images
+
+
+def train(folder, *overrides):
+    settings = ("quadrant_steps=2", "scene_steps=1", "quadrants_per_step=8", "scenes_per_step=4", "workers=1")
+    settings += ("runtime.device=cpu", "backbone.model_args.embed_dim=16", "backbone.model_args.depth=1")
+    settings += ("backbone.model_args.num_heads=2", f"work_dir={folder}/work", f"output={folder}/small.safetensors")
+    return command("train", "cifar10", *settings, *overrides)
+
+
+def test_the_command_leaves_half_precision_weights_and_resumes_with_the_same_settings_alone(
+    few_photographs, tmp_path, capsys
+):
+    assert train(tmp_path) == 0
+    weights = load_file(tmp_path / "small.safetensors")
+    assert weights["pos_embed"].dtype == torch.float16
+    card = json.loads((tmp_path / "small.json").read_text())
+    assert (card["config"]["quadrant_steps"], card["training"]["step"]) == (2, 3)
+    assert "paths" not in card["config"]
+    assert train(tmp_path) == 0
+    assert all(torch.equal(value, weights[name]) for name, value in load_file(tmp_path / "small.safetensors").items())
+    capsys.readouterr()
+    assert train(tmp_path, "mosaic_share=0.25") == 2
+    assert "is of a training with other settings (mosaic_share: 0.5 → 0.25)" in capsys.readouterr().err
+    few_photographs[3, 0, 0, 0] += 1
+    assert train(tmp_path) == 2
+    assert "other settings (photographs: " in capsys.readouterr().err
 
 
 @needs_real
