@@ -27,6 +27,8 @@ KNOWN = {
     "gradcam": Style("GradCAM", "#555555", MIXED),
     "input_x_gradient": Style("Input × Grad", "#998822", DOTTED),
 }
+# of all others, in turn; five and four: twenty lines before one comes again. Source of the colours: Tol, "Colour schemes"
+OTHER_COLOURS = ("#000000", "#EE3377", "#009988", "#6699CC", "#997700")
 OTHER_DASHES = (MIXED, (0, (3, 1)), (0, (8, 2, 1, 2, 1, 2)), (0, (1, 3)))
 
 
@@ -46,4 +48,4 @@ def line_of(estimator: str, estimators: Iterable[str]) -> dict[str, Any]:
     if estimator in KNOWN:
         return {"color": KNOWN[estimator].colour, "linestyle": KNOWN[estimator].dashes}
     place = [name for name in in_order(estimators) if name not in KNOWN].index(estimator)
-    return {"color": "black", "linestyle": OTHER_DASHES[place % len(OTHER_DASHES)]}
+    return {"color": OTHER_COLOURS[place % len(OTHER_COLOURS)], "linestyle": OTHER_DASHES[place % len(OTHER_DASHES)]}

@@ -1,4 +1,4 @@
-"""Tables of LIDC: how well fine-tuned backbones do, beside the paper's numbers; and scores of maps, a column per biomarker."""
+"""Tables of LIDC: how well fine-tuned backbones do, beside the paper's numbers."""
 
 import csv
 import io
@@ -11,25 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from cdam_bench.drawing.names import display_name
 from cdam_bench.errors import UserError
-from cdam_bench.reporting.comparisons import Comparison
 from cdam_bench.reporting.markdown import markdown_rows
-from cdam_bench.statistics import RESAMPLES, mean_intervals
 from cdam_bench.store.files import fingerprint, write_atomically
 
 Card = dict[str, Any]
 SCORES = {"malignancy": ("accuracy", "auc"), "biomarkers": ("mse", "r2")}
 HEADINGS = {"accuracy": "accuracy ↑", "auc": "AUC ↑", "mse": "MSE ↓", "r2": "R² ↑"}
-# score of a map → its heading and decimals
-MAP_SCORES = {
-    "mask_pointing_game": ("Pointing game: the largest value is inside the nodule's mask (share of the images)", 2),
-    "mask_positive_share": ("Share of the positive importance inside the nodule's mask", 2),
-    "A_LIF-MIF": ("A_LIF−MIF (output · percent)", 1),
-    "A_LIF-MIF_patch": ("A_LIF−MIF by patch (output · percent)", 1),
-    "A_box": ("A_box (correlation · percent of the image side)", 1),
-    "compactness": ("Compactness (share of the pixels)", 2),
-}
 
 
 @dataclass(frozen=True)
@@ -55,7 +43,7 @@ class Row:
 
 
 def read_cards(folder: Path) -> list[Card]:
-    """Cards that scripts/finetune_lidc.py left.
+    """Cards that `cdam-bench train lidc` left.
 
     Raises:
         UserError: for a damaged one.
@@ -65,7 +53,7 @@ def read_cards(folder: Path) -> list[Card]:
         try:
             cards.append(json.loads(path.read_text(encoding="utf-8")))
         except ValueError as error:
-            raise UserError(f"{path} is damaged: delete it and run scripts/finetune_lidc.py again") from error
+            raise UserError(f"{path} is damaged: delete it and run `cdam-bench train lidc` again") from error
     return cards
 
 
@@ -154,47 +142,19 @@ def finetuning_csv(rows: list[Row]) -> str:
     return buffer.getvalue()
 
 
-def outputs_markdown(comparison: Comparison) -> str:
-    """Scores of the maps of each output: estimators in rows, outputs in columns, a table per score."""
-    names = comparison.outputs
-    prefixes = ["", "other_", *(f"target{k + 1}_" for k in range(2, len(names)))]
-    measured = {name for cell in comparison.cells for name in cell.scores.columns}
-    counts = sorted({cell.num_images for cell in comparison.cells})
-    parts = [
-        f"## {comparison.title}: maps of each output\n\nMean over {' or '.join(map(str, counts))} images [95 % "
-        f"percentile-bootstrap interval over images, {RESAMPLES} resamples]. Areas are in units of the standardised output."
-    ]
-    if "mask_area" in measured:
-        area = mean_intervals(comparison.values(comparison.cells[0], ["mask_area"]))[0].mean
-        parts[0] += f" The masks cover {100 * area:.0f} % of the images: the positive share of a uniform map."
-    for score, (heading, decimals) in MAP_SCORES.items():
-        if score not in measured:
-            continue
-        lines = [["estimator", *names], ["---"] + ["---:"] * len(names)]
-        for cell in comparison.cells:
-            intervals = mean_intervals(comparison.values(cell, [f"{prefix}{score}" for prefix in prefixes]))
-            texts = [f"{one.mean:.{decimals}f} [{one.low:.{decimals}f}, {one.high:.{decimals}f}]" for one in intervals]
-            name = display_name(cell.key.estimator)
-            done = "" if cell.is_complete else f" ({len(cell.scores)} of {cell.num_images})"
-            lines.append([name + done, *(text.replace("-", "−") for text in texts)])
-        table = markdown_rows(lines)
-        parts.append(f"{heading}:\n\n{table}")
-    return "\n\n".join(parts) + "\n"
+def write_finetuning(results_dir: Path, output_dir: Path) -> list[Path]:
+    """Write lidc/finetuning.{md,csv} if backbones were fine-tuned.
 
-
-def write_lidc_tables(comparisons: list[Comparison], results_dir: Path, output_dir: Path) -> list[Path]:
-    """Write what there is: lidc/finetuning.{md,csv}, and <dataset>/<backbone>/outputs.md for cells of several outputs.
-
+    Args:
+        results_dir: the store; the cards are in its folder lidc/.
+        output_dir: created if need be.
     Returns:
-        The files written; the Markdown ones are meant to be shown.
+        The files written; the Markdown one is meant to be shown.
     """
-    contents = {}
-    if rows := finetuning_rows(read_cards(results_dir / "lidc")):
-        contents[output_dir / "lidc" / "finetuning.md"] = finetuning_markdown(rows)
-        contents[output_dir / "lidc" / "finetuning.csv"] = finetuning_csv(rows)
-    for comparison in comparisons:
-        if comparison.outputs:
-            contents[output_dir / comparison.file_name("outputs", "md")] = outputs_markdown(comparison)
-    for path, content in contents.items():
-        write_atomically(path, content.encode())
-    return list(contents)
+    rows = finetuning_rows(read_cards(results_dir / "lidc"))
+    if not rows:
+        return []
+    contents = {"finetuning.md": finetuning_markdown(rows), "finetuning.csv": finetuning_csv(rows)}
+    for name, content in contents.items():
+        write_atomically(output_dir / "lidc" / name, content.encode())
+    return [output_dir / "lidc" / name for name in contents]

@@ -27,7 +27,7 @@ def box_sides(sizes: Sequence[float], image_size: tuple[int, int]) -> list[int]:
     for size, side in zip(sizes, sides, strict=True):
         require(
             1 <= side < shorter,
-            f"sizes: a box of {size} % is {side} pixels, which does not fit into an image of "
+            f"sizes={size:g}: a box of {size:g} % is {side} pixels, which does not fit into an image of "
             f"{shorter} pixels with room to move: use sizes between {100 / shorter:.1f} and 99 (percent of the side)",
         )
     return sides
@@ -180,7 +180,7 @@ class BoxSensitivity(Metric):
                 aspect="discrimination",
                 note=DELTA_NOTE,
             ),
-            Column("wrong_A_box", "A′_box", unit, table="class_discrimination"),
+            Column("wrong_A_box", "A′_box", unit, table="class_discrimination", place=2),
         ]
 
     def curves(self) -> list[Curve]:
@@ -192,6 +192,7 @@ class BoxSensitivity(Metric):
                 x_label="side of the box (% of the image)",
                 y_label="correlation r",
                 title="box sensitivity",
+                file="box_sensitivity",
             )
         ]
 

@@ -89,7 +89,9 @@ def _columns(unit: str) -> list[Column]:
     """Of one unit; by patch they stand after everything by pixel."""
     suffix, words, note = ("", "", "") if unit == "pixel" else ("_patch", " by patch", BY_PATCH)
 
-    def column(name: str, label: str, better: Better, table: str, aspect: str = "", more: str = "") -> Column:
+    def column(
+        name: str, label: str, better: Better, table: str, aspect: str = "", more: str = "", place: int = 0
+    ) -> Column:
         return Column(
             f"{name}{suffix}",
             f"{label}{words}",
@@ -98,7 +100,7 @@ def _columns(unit: str) -> list[Column]:
             decimals=1,
             table=table,
             note=f"{more} {note}".strip(),
-            place=1 if suffix else 0,
+            place=place + bool(suffix),
             aspect=aspect,
         )
 
@@ -107,7 +109,7 @@ def _columns(unit: str) -> list[Column]:
         column("A_LIF", "A_LIF", "high", "correctness"),
         column("A_LIF-MIF", "A_LIF−MIF", "high", "correctness", "faithfulness"),
         column("delta_A_LIF-MIF", "ΔA_LIF−MIF", "high", "class_discrimination", "discrimination", DELTA_NOTE),
-        column("wrong_A_LIF-MIF", "A′_LIF−MIF", "", "class_discrimination"),
+        column("wrong_A_LIF-MIF", "A′_LIF−MIF", "", "class_discrimination", place=2),
     ]
 
 

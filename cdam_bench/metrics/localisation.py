@@ -1,5 +1,7 @@
 """Localisation: does the map point at the object it explains? Only where the objects' boxes are known."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -52,23 +54,22 @@ class Localisation(Metric):
     """
 
     def columns(self) -> list[Column]:
-        share = {"unit": "share of the images", "table": "localisation"}
-        inside = {"unit": "share", "table": "localisation"}
+        share: dict[str, Any] = {"unit": "share of the images", "table": "localisation"}
+        inside: dict[str, Any] = {"unit": "share", "table": "localisation"}
         right = (
             "Right object: the map's sum is larger in its class's box than in the other class's; a map that is blind to the class "
             "is right for exactly one of the two classes."
         )
         positive = "Positive importance in the box: on mosaics this is the grid pointing game."
         chance = "A map without structure would have the box's share of the image there."
+        # headlines in the order in which they meet those of faithfulness; `place` is the order in the table
         return [
-            Column("right_box", "right object", better="high", note=right, aspect="localisation", **share),
-            Column("other_right_box", "right object, other class", better="high", note=right, **share),
-            Column("pointing_game", "pointing game", better="high", note=POINTING, aspect="localisation", **share),
             Column(
                 "positive_share",
                 "positive importance in the box",
                 better="high",
                 note=positive,
+                place=2,
                 aspect="localisation",
                 **inside,
             ),
@@ -77,9 +78,17 @@ class Localisation(Metric):
                 "positive importance in the box, other class",
                 better="high",
                 note=positive,
+                place=2,
                 **inside,
             ),
-            Column("box_area", "chance (area of the box)", "share of the image", note=chance, table="localisation"),
+            Column(
+                "pointing_game", "pointing game", better="high", note=POINTING, place=1, aspect="localisation", **share
+            ),
+            Column("right_box", "right object", better="high", note=right, aspect="localisation", **share),
+            Column("other_right_box", "right object, other class", better="high", note=right, **share),
+            Column(
+                "box_area", "chance (area of the box)", "share of the image", note=chance, table="localisation", place=3
+            ),
         ]
 
     def measure(self, subject: Subject, maps: Tensor) -> Measurement:

@@ -1,8 +1,7 @@
 """Comparisons: which cells may stand in one table, because they differ in the estimator alone."""
 
-import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -12,8 +11,10 @@ import numpy as np
 
 from cdam_bench.drawing.names import in_order
 from cdam_bench.errors import UserError, nearest_names
+from cdam_bench.reporting.version_0_1 import upgraded
 from cdam_bench.store.cells import CellKey
-from cdam_bench.store.files import fingerprint, flatten
+from cdam_bench.store.columns import Declared
+from cdam_bench.store.files import fingerprint, flatten, write_atomically
 from cdam_bench.store.results import CellResult, read_cells
 
 
@@ -61,13 +62,27 @@ class Comparison:
         """What tells it from the other configurations, in words; empty if there are none."""
         return ", ".join(f"{key}={value}" for key, value in (self.distinctive or {}).items())
 
+    @property
+    def outputs(self) -> str:
+        """What kind the head's outputs are: "classes" that compete, "concepts", "labels" or "quantities"."""
+        return str(self.cells[0].description.get("outputs", "classes"))
+
     @cached_property
-    def outputs(self) -> list[str]:
-        """Names of the head's outputs, where every image has the same three or more as targets: quantities, not rival classes."""
-        frame = self.cells[0].scores
-        columns = ["target", "other", *(name for name in frame if re.fullmatch(r"target\d+", name))]
-        constant = all(name in frame and frame[name].nunique() == 1 for name in columns)
-        return [str(frame[name].iloc[0]) for name in columns] if constant and len(columns) > 2 else []
+    def declared(self) -> Declared:
+        """What the metrics say about their columns and curves."""
+        return Declared.of(self.cells[0].description.get("metrics", {}))
+
+    @cached_property
+    def measured(self) -> list[str]:
+        """Names of all scores that any of its cells has."""
+        return list(dict.fromkeys(name for cell in self.cells for name in self._columns[cell.key][1]))
+
+    @property
+    def counts(self) -> str:
+        """Over how many images its means are, in words: "200", or "200 or 40 of 200" where a cell is not finished."""
+        found = {(cell.is_complete, len(cell.scores), cell.num_images) for cell in self.cells}
+        ordered = sorted(found, key=lambda one: (not one[0], *one[1:]))
+        return " or ".join(str(done) if complete else f"{done} of {total}" for complete, done, total in ordered)
 
     @cached_property
     def images(self) -> list[str]:
@@ -114,7 +129,7 @@ def read_comparisons(results_dir: Path, dataset: str | None = None) -> list[Comp
     """
     cells = read_cells(results_dir)
     if not cells:
-        raise UserError(f"{results_dir} has no results yet: fill it with `python -m cdam_bench -m experiment=demo`")
+        raise UserError(f"{results_dir} has no results yet: fill it with `cdam-bench sweep experiment=demo`")
     if dataset is not None:
         known = sorted({cell.key.dataset for cell in cells})
         near = " or ".join(nearest_names(dataset, known))
@@ -128,6 +143,7 @@ def read_comparisons(results_dir: Path, dataset: str | None = None) -> list[Comp
 def compare(cells: list[CellResult]) -> list[Comparison]:
     """Put together the cells that may be compared, in the order of dataset, backbone and configuration."""
     comparisons = []
+    cells = [replace(cell, description=upgraded(cell.description)) for cell in cells]
     for (dataset, backbone), members in _grouped(cells, lambda cell: (cell.key.dataset, cell.key.backbone)):
         variants = _grouped(members, lambda cell: fingerprint(common_settings(cell)))
         flat = [flatten(common_settings(variant[0])) for _, variant in variants]
@@ -146,20 +162,20 @@ def _grouped(cells: Iterable[CellResult], key: Callable[[CellResult], Any]) -> l
     return [(value, list(members)) for value, members in groupby(sorted(cells, key=key), key=key)]
 
 
-def remove_stale(output_dir: Path, written: list[Path], names: Iterable[str], extensions: Iterable[str]) -> None:
-    """Delete files of earlier runs that this one did not write again, so that nothing outdated stands beside the new ones.
+def remove_stale(written: list[Path], kind: str) -> None:
+    """Delete files that an earlier run wrote and this one did not, so that nothing outdated stands beside the new ones.
+
+    Which files those are is kept beside them, in .<kind>.txt: nobody's own files are touched.
 
     Args:
-        output_dir: where the files are, in <dataset>/<backbone>/.
         written: files of this run; only their folders are looked at.
-        names: what such files are called, before the variant.
-        extensions: theirs.
+        kind: of files, such as "tables"; each kind is kept apart.
     """
-    kept = set(written)
-    for folder in {path.parent for path in written if path.parent != output_dir}:
-        for name in names:
-            for extension in extensions:
-                variant = "_" + "[0-9a-f]" * 8
-                for file in [folder / f"{name}.{extension}", *folder.glob(f"{name}{variant}.{extension}")]:
-                    if file not in kept:
-                        file.unlink(missing_ok=True)
+    for folder in {path.parent for path in written}:
+        names = sorted(path.name for path in written if path.parent == folder)
+        kept = folder / f".{kind}.txt"
+        before = kept.read_text(encoding="utf-8").splitlines() if kept.is_file() else []
+        for name in set(before) - set(names):
+            if name == Path(name).name:
+                (folder / name).unlink(missing_ok=True)
+        write_atomically(kept, "\n".join(names).encode(), durable=False)

@@ -10,8 +10,10 @@ import numpy as np
 
 from cdam_bench.drawing.names import display_name
 from cdam_bench.reporting.comparisons import Comparison, remove_stale
+from cdam_bench.reporting.formats import format_interval
+from cdam_bench.reporting.layout import compared, headlines
 from cdam_bench.reporting.markdown import markdown_rows
-from cdam_bench.reporting.tables import LAYOUTS, SIGNIFICANCE, Column, format_interval
+from cdam_bench.reporting.means import SIGNIFICANCE
 from cdam_bench.statistics import (
     RESAMPLES,
     Interval,
@@ -21,13 +23,11 @@ from cdam_bench.statistics import (
     paired_p_values,
     rank_correlations,
 )
+from cdam_bench.store.columns import Column
 from cdam_bench.store.files import write_atomically
 
 REFERENCE = "cdam"  # the method that the others are subtracted from
-FIDELITY = ("A_LIF-MIF", "A_LIF-MIF_patch", "A_box")
-LOCALISATION = ("positive_share", "pointing_game", "right_box", "mask_positive_share", "mask_pointing_game")
-COLUMNS = {column.score: column for layout in LAYOUTS for column in layout.columns}
-FILES = ("differences", "agreement")
+ASPECTS = ("faithfulness", "localisation")  # whose headlines are compared in how they order the methods
 EXTENSIONS = ("md", "csv")
 
 
@@ -65,7 +65,7 @@ class Agreement:
 
 
 def differences(comparison: Comparison, reference: str = REFERENCE) -> list[Difference]:
-    """Every finished method against the reference, in every score that has a good direction, and in compactness.
+    """Every finished method against the reference, in every score whose metric says that methods are compared in it.
 
     Returns:
         Method by method, each with all scores; empty if the reference or the others are not finished.
@@ -74,8 +74,8 @@ def differences(comparison: Comparison, reference: str = REFERENCE) -> list[Diff
     others = [name for name in cells if name != reference]
     if reference not in cells or not others:
         return []
-    columns = _measured(comparison, [s for s, column in COLUMNS.items() if column.better or s == "compactness"])
-    scores = [column.score for column in columns]
+    columns = _everywhere(comparison, compared(comparison))
+    scores = [column.name for column in columns]
     values = {name: comparison.values(cell, scores) for name, cell in cells.items()}
     gaps = np.stack([values[name] - values[reference] for name in others], 1)  # (images, methods, scores)
     flat = gaps.reshape(len(gaps), -1)
@@ -90,24 +90,24 @@ def differences(comparison: Comparison, reference: str = REFERENCE) -> list[Diff
 
 
 def agreements(comparison: Comparison) -> list[Agreement]:
-    """Every score of fidelity with every score of localisation, over the finished methods; empty for fewer than three."""
+    """Every headline of faithfulness with every one of localisation, over the finished methods; empty for fewer than three."""
     cells = comparison.complete_cells
     if len(cells) < 3:
         return []
     found = []
-    fidelity, localisation = _measured(comparison, FIDELITY), _measured(comparison, LOCALISATION)
-    for first, second in product(fidelity, localisation):
-        values = np.stack([comparison.values(cell, [first.score, second.score]) for cell in cells], 1)
+    both = (_everywhere(comparison, headlines(comparison, aspect)) for aspect in ASPECTS)
+    for first, second in product(*both):
+        values = np.stack([comparison.values(cell, [first.name, second.name]) for cell in cells], 1)
         own, other = values[..., 0], values[..., 1]  # each (images, methods)
         (per_image,) = mean_intervals(rank_correlations(own, other)[:, None])
         found.append(Agreement(first, second, agreement_of_means(own, other), per_image))
     return found
 
 
-def _measured(comparison: Comparison, scores: tuple[str, ...] | list[str]) -> list[Column]:
-    """Those of the scores that every finished cell has."""
+def _everywhere(comparison: Comparison, columns: list[Column]) -> list[Column]:
+    """Those of the columns that every finished cell has."""
     have = [set(cell.scores.columns) for cell in comparison.complete_cells]
-    return [COLUMNS.get(score, Column(score, score, "")) for score in scores if all(score in names for names in have)]
+    return [column for column in columns if all(column.name in names for names in have)]
 
 
 def differences_page(comparison: Comparison, found: list[Difference]) -> str:
@@ -130,14 +130,14 @@ def differences_page(comparison: Comparison, found: list[Difference]) -> str:
 def agreement_page(comparison: Comparison, found: list[Agreement]) -> str:
     """Markdown: a row per pair of scores."""
     note = (
-        f"Do fidelity and localisation order the {found[0].of_means.count} methods alike, on {comparison.title}? Spearman's rank "
+        f"Do {' and '.join(ASPECTS)} order the {found[0].of_means.count} methods alike, on {comparison.title}? Spearman's rank "
         "correlation over methods, of their means (interval: images resampled, 95 %), and on each image alone (mean over images, "
         "95 % bootstrap interval; images where a score is undefined or equal for all methods are left out)."
     )
-    heading = ["Fidelity", "Localisation", "of the means", "per image", "images"]
+    heading = [*map(str.capitalize, ASPECTS), "of the means", "per image", "images"]
     rows = [
         [
-            *(agreement.first.label, agreement.second.label),
+            *(agreement.first.text, agreement.second.text),
             *(format_interval(interval, 2) for interval in (agreement.of_means, agreement.per_image)),
             str(agreement.per_image.count),
         ]
@@ -154,14 +154,14 @@ def _page(note: str, heading: list[str], rows: list[list[str]]) -> str:
 def differences_csv(found: list[Difference]) -> str:
     """For machines: a line per method and score."""
     heading = ("estimator", "reference", "score", "difference", "low", "high", "n", "p_holm")
-    return _csv(heading, [[d.estimator, REFERENCE, d.column.score, d.interval, _digits(d.p_value)] for d in found])
+    return _csv(heading, [[d.estimator, REFERENCE, d.column.name, d.interval, _digits(d.p_value)] for d in found])
 
 
 def agreement_csv(found: list[Agreement]) -> str:
     """For machines: two lines per pair of scores."""
     heading = ("first", "second", "over", "spearman", "low", "high", "n")
     rows = [
-        [a.first.score, a.second.score, over, interval]
+        [a.first.name, a.second.name, over, interval]
         for a in found
         for over, interval in (("means", a.of_means), ("image", a.per_image))
     ]
@@ -198,6 +198,8 @@ def write_paired(comparisons: list[Comparison], output_dir: Path) -> list[Path]:
     """
     written = []
     for comparison in comparisons:
+        if comparison.outputs == "quantities":  # each output has a column of its own in outputs.py's tables
+            continue
         gaps, pairs = differences(comparison), agreements(comparison)
         texts = {}
         if gaps:
@@ -209,5 +211,5 @@ def write_paired(comparisons: list[Comparison], output_dir: Path) -> list[Path]:
                 path = output_dir / comparison.file_name(name, extension)
                 write_atomically(path, content.encode(), durable=False)
                 written.append(path)
-    remove_stale(output_dir, written, FILES, EXTENSIONS)
+    remove_stale(written, "paired")
     return written

@@ -9,41 +9,46 @@ import numpy as np
 import torch
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
+from cdam_bench.backbones import Backbone
 from cdam_bench.benchmark.identity import cell_identity
-from cdam_bench.benchmark.job import Job
-from cdam_bench.benchmark.targets import choose_targets, concept_targets, output_names
-from cdam_bench.datasets import collate
-from cdam_bench.errors import require
+from cdam_bench.benchmark.targets import boxes_of, column_of, concept_targets, named_targets, output_names
+from cdam_bench.configs import MOVED, build_backbone, build_dataset, build_estimator, build_preprocessing
+from cdam_bench.datasets import Batch, Dataset, collate
+from cdam_bench.drawing.grids import Explained
+from cdam_bench.drawing.names import display_name
+from cdam_bench.errors import one_line, require
 from cdam_bench.reporting.comparisons import Comparison
 from cdam_bench.store.files import differences
 from cdam_bench.store.results import CellResult
 
+WEIGHTS = ("checkpoint", "head")  # of a backbone's settings: what must be the same
+
 
 @dataclass(frozen=True)
-class Explained:
-    """One image with its maps.
+class Scene:
+    """The images that all estimators of a comparison explain.
 
     Args:
-        image_id: its name.
-        pixels: (H, W, 3) in [0, 1].
-        targets: names of the K classes explained.
-        logits: theirs.
-        boxes: of their objects, (K, 4), or None.
-        maps: estimator → (K, H, W).
-        mask: of the object that all targets are about, (H, W) bool, or None.
+        backbone, dataset: of the cells.
+        batch: the images.
+        targets: (B, K), as the results name them.
+        rows: what scores.csv says about the images.
+        outputs: what kind the outputs are of.
     """
 
-    image_id: str
-    pixels: np.ndarray
-    targets: list[str]
-    logits: list[float]
-    boxes: np.ndarray | None
-    maps: dict[str, np.ndarray]
-    mask: np.ndarray | None = None
+    backbone: Backbone
+    dataset: Dataset
+    batch: Batch
+    targets: Tensor
+    rows: list[dict[str, Any]]
+    outputs: str
 
 
-def explain_again(comparison: Comparison, num_images: int, paths: DictConfig, runtime: DictConfig) -> list[Explained]:
+def explain_again(
+    comparison: Comparison, num_images: int, paths: DictConfig, runtime: DictConfig
+) -> tuple[list[Explained], list[str]]:
     """Explain the first images of a comparison with each of its estimators.
 
     Args:
@@ -51,38 +56,75 @@ def explain_again(comparison: Comparison, num_images: int, paths: DictConfig, ru
         num_images: how many images.
         paths: data_dir and weights_dir of this machine.
         runtime: device and batch_size; the precision is the cells'.
+    Returns:
+        The images with the maps of all estimators that could be built, and a line for each that could not.
     Raises:
         UserError: if the data or the weights are not here, or the weights are others.
     """
-    batch, maps = None, {}
+    scene = _scene(comparison, num_images, paths, runtime)
+    maps, signed, problems = {}, {}, []
     for cell in comparison.cells:
-        settings = settings_of(cell, paths, runtime)
-        same_backbone(cell, settings)
-        job = Job.prepare(settings, cell.key)
-        if batch is None:
-            batch = collate([job.dataset[i] for i in range(min(num_images, len(job.dataset)))], job.seed)
-            images = batch.images.to(job.backbone.device)
-            with torch.inference_mode():
-                logits = job.backbone.logits(images).float().cpu()
-            batch = concept_targets(batch, job.dataset.class_names, job.backbone.head)
-            targets, boxes = choose_targets(batch, logits, job.target_order)
-            pixels = _pixels(batch.images, job.dataset.mean, job.dataset.std)
-            names = output_names(job.dataset.class_names, job.backbone.head)
-        maps[cell.key.estimator] = (
-            job.estimator.attribute(job.backbone, images, targets.to(images.device), batch.seeds).cpu().numpy()
-        )
-    return [
-        Explained(
-            image_id=batch.image_ids[i],
-            pixels=pixels[i],
-            targets=[names[c] for c in targets[i].tolist()],
-            logits=logits[i, targets[i]].tolist(),
-            boxes=None if boxes is None else boxes[i].numpy(),
-            maps={estimator: values[i] for estimator, values in maps.items()},
-            mask=None if batch.masks is None else batch.masks[i].numpy(),
-        )
-        for i in range(len(batch))
-    ]
+        name = cell.key.estimator
+        try:
+            estimator = build_estimator(settings_of(cell, paths, runtime))
+            images = scene.batch.images.to(scene.backbone.device)
+            found = estimator.attribute(scene.backbone, images, scene.targets.to(images.device), scene.batch.seeds)
+            require(bool(found.isfinite().all()), "NaN or infinite values")
+        except Exception as error:  # whatever may go wrong in a class of one's own: the other methods keep their maps
+            problems.append(f"no maps of {display_name(name)} on {comparison.title}: {one_line(error)}")
+        else:
+            maps[name] = found.cpu().numpy()
+            signed[name] = getattr(type(estimator), "signed", True)
+    return [_explained(scene, i, maps, signed) for i in range(len(scene.batch))] if maps else [], problems
+
+
+def _scene(comparison: Comparison, num_images: int, paths: DictConfig, runtime: DictConfig) -> Scene:
+    """The first images that were measured, and the targets they were measured for: they are read, never chosen again."""
+    cell = comparison.cells[0]
+    settings = settings_of(cell, paths, runtime)
+    same_weights(cell, settings)
+    backbone, preprocessing = build_backbone(settings), build_preprocessing(settings)
+    dataset = build_dataset(settings, preprocessing)
+    known = _rows_by_image(comparison)
+    samples = []
+    for i in range(len(dataset)):
+        sample = dataset[i]
+        samples += [sample] if sample.image_id in known else []
+        if len(samples) == min(num_images, len(known)):
+            break
+    require(bool(samples), f"dataset {comparison.dataset} has none of the images of the results: was it changed?")
+    batch = concept_targets(collate(samples, settings.seed), dataset.class_names, backbone.head)
+    rows = [known[name] for name in batch.image_ids]
+    with torch.inference_mode():
+        logits = backbone(batch.images.to(backbone.device)).cpu()  # in single precision, as the run's
+    targets = named_targets(rows, output_names(dataset.class_names, backbone.head), logits)
+    return Scene(backbone, dataset, batch, targets, rows, comparison.outputs)
+
+
+def _rows_by_image(comparison: Comparison) -> dict[str, dict[str, Any]]:
+    """What scores.csv says about every image; the same in all cells, as targets do not depend on the estimator."""
+    rows: dict[str, dict[str, Any]] = {}
+    for cell in sorted(comparison.cells, key=lambda cell: cell.is_complete):
+        rows |= {row["image"]: row for row in cell.scores.to_dict("records")}
+    return rows
+
+
+def _explained(scene: Scene, i: int, maps: dict[str, np.ndarray], signed: dict[str, bool]) -> Explained:
+    """One image; the numbers beside its targets are those of the results."""
+    batch, row = scene.batch, scene.rows[i]
+    columns = [column_of(k) for k in range(scene.targets.shape[1])]
+    boxes = boxes_of(batch, scene.targets)
+    return Explained(
+        image_id=batch.image_ids[i],
+        pixels=_pixels(batch.images[i], scene.dataset.mean, scene.dataset.std),
+        targets=[str(row[column]) for column in columns],
+        logits=[float(row[f"{column}_logit"]) for column in columns],
+        boxes=None if boxes is None else boxes[i].numpy(),
+        maps={estimator: values[i] for estimator, values in maps.items()},
+        mask=None if batch.masks is None else batch.masks[i].numpy(),
+        signed=signed,
+        outputs=scene.outputs,
+    )
 
 
 def settings_of(cell: CellResult, paths: DictConfig, runtime: DictConfig) -> DictConfig:
@@ -111,13 +153,21 @@ def settings_of(cell: CellResult, paths: DictConfig, runtime: DictConfig) -> Dic
 
 def _folders(settings: dict[str, Any], paths: DictConfig) -> dict[str, Any]:
     """This machine's folders, of those that the class of `settings` asks for."""
-    accepted = inspect.signature(get_class(settings["_target_"])).parameters
+    accepted = inspect.signature(get_class(_moved(settings)["_target_"])).parameters
     return {name: paths[name] for name in ("data_dir", "weights_dir") if name in accepted}
 
 
-def same_backbone(cell: CellResult, settings: DictConfig) -> None:
-    """Raise UserError if the weights found here are not those the cell was run with."""
-    before, now = cell.description["identity"]["backbone"], cell_identity(settings)["backbone"]
+def _moved(settings: Any) -> Any:
+    """Settings whose class is named as it is now; anything else as it is."""
+    if not isinstance(settings, dict) or "_target_" not in settings:
+        return settings
+    return settings | {"_target_": MOVED.get(settings["_target_"], settings["_target_"])}
+
+
+def same_weights(cell: CellResult, settings: DictConfig) -> None:
+    """Raise UserError if the weights found here are not those the cell was run with; its version may be another one."""
+    found = cell.description["identity"]["backbone"], cell_identity(settings)["backbone"]
+    before, now = ({name: _moved(backbone.get(name)) for name in WEIGHTS} for backbone in found)
     require(
         before == now,
         f"the weights here are not those of the results ({differences(before, now)}): run its cells again, or put the old "
@@ -125,7 +175,7 @@ def same_backbone(cell: CellResult, settings: DictConfig) -> None:
     )
 
 
-def _pixels(images: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
-    """Undo the normalisation: (B, 3, H, W) → (B, H, W, 3) in [0, 1]."""
-    shown = images * torch.tensor(std)[:, None, None] + torch.tensor(mean)[:, None, None]
-    return shown.clamp(0, 1).permute(0, 2, 3, 1).numpy()
+def _pixels(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:
+    """Undo the normalisation: (3, H, W) → (H, W, 3) in [0, 1]."""
+    shown = image * torch.tensor(std)[:, None, None] + torch.tensor(mean)[:, None, None]
+    return shown.clamp(0, 1).permute(1, 2, 0).numpy()

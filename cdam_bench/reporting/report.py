@@ -5,20 +5,12 @@ from pathlib import Path
 
 from cdam_bench.drawing.names import display_name
 from cdam_bench.reporting.comparisons import Comparison
+from cdam_bench.reporting.figures import captions
+from cdam_bench.reporting.formats import to_markdown
 from cdam_bench.reporting.markdown import markdown_rows
-from cdam_bench.reporting.tables import make_tables, to_markdown
+from cdam_bench.reporting.means import make_tables
+from cdam_bench.reporting.outputs import outputs_markdown
 from cdam_bench.store.files import write_atomically
-
-FIGURE_TITLES = {
-    "maps": "Maps of the first images. Each map is scaled on its own; the outline is the target's object, where it is known; "
-    "the number is the target's logit.",
-    "fidelity_pixel": "Fidelity, ranked by pixel: mean target logit over images, 95 % bootstrap bands.",
-    "fidelity_pixel_methods": "Fidelity by method, ranked by pixel: the grey area between the curves is A_LIF−MIF; "
-    "broken lines: pixels ranked by the other class's map (under the solid ones where both are equal).",
-    "fidelity_patch": "Fidelity, ranked by patch.",
-    "fidelity_patch_methods": "Fidelity by method, ranked by patch.",
-    "box_sensitivity": "Box sensitivity: mean correlation over images, 95 % bootstrap bands; A_box is the area below.",
-}
 
 
 def write_report(comparisons: list[Comparison], output_dir: Path, figures: list[Path], problems: list[str]) -> Path:
@@ -37,8 +29,10 @@ def write_report(comparisons: list[Comparison], output_dir: Path, figures: list[
     for comparison in comparisons:
         variant = f" ({comparison.distinction})" if comparison.distinction else ""
         parts.append(f"## {comparison.title}{variant}")
-        parts += [f"### {table.layout.title}\n\n{to_markdown(table).rstrip()}" for table in make_tables(comparison)]
-        for name, title in FIGURE_TITLES.items():
+        parts += [f"### {table.title}\n\n{to_markdown(table).rstrip()}" for table in make_tables(comparison)]
+        if comparison.outputs == "quantities":
+            parts.append(f"### Maps of each output\n\n{outputs_markdown(comparison).rstrip()}")
+        for name, title in captions(comparison).items():
             file = comparison.file_name(name, "png")
             for path in (path for path in shown if path.parts[-3:] == file.parts):
                 link = Path(os.path.relpath(path, output_dir)).as_posix()

@@ -48,8 +48,13 @@ class Column:
         return {"high": 1, "low": -1, "": 0}[self.better]
 
     @property
+    def text(self) -> str:
+        """What it is called: its label, or else its name."""
+        return self.label or self.name
+
+    @property
     def heading(self) -> str:
-        return (self.label or self.name) + {"high": " ↑", "low": " ↓", "": ""}[self.better]
+        return self.text + {"high": " ↑", "low": " ↓", "": ""}[self.better]
 
     @property
     def is_compared(self) -> bool:
@@ -70,6 +75,7 @@ class Curve:
         panels: axis with a panel for each value.
         panel_titles: value of that axis → title.
         gap: also a figure with a panel per method, where the gap between two panels' curves is shaded.
+        file: name of its figure; "": its own.
     """
 
     name: str
@@ -81,6 +87,12 @@ class Curve:
     panels: str = ""
     panel_titles: dict[str, str] = field(default_factory=dict)
     gap: bool = False
+    file: str = ""
+
+    @property
+    def figure(self) -> str:
+        """Name of its figure."""
+        return self.file or self.name
 
 
 @dataclass(frozen=True)

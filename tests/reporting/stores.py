@@ -2,18 +2,24 @@
 
 import numpy as np
 
+from cdam_bench.metrics import BoxSensitivity, Compactness, Fidelity, Localisation, MaskLocalisation
 from cdam_bench.store.cells import Cell, CellKey
 from cdam_bench.store.chunks import CURVE, IMAGE, INFO, SCORE, SECONDS
+from cdam_bench.store.columns import declaration
+from cdam_bench.store.measured import put_together
 
 PERCENT = [0.0, 50.0, 100.0]
 SIZES = [10.0, 30.0, 60.0]
-AXES = {
-    "fidelity_pixel": {"ranked_by": [], "order": ["mif", "lif"], "percent": PERCENT, "recorded": []},
-    "fidelity_patch": {"ranked_by": [], "order": ["mif", "lif"], "percent": PERCENT, "recorded": []},
-    "box_r": {"ranked_by": [], "size": SIZES, "recorded": []},
+CURVES = {"fidelity_pixel": (2, len(PERCENT)), "fidelity_patch": (2, len(PERCENT)), "box_r": (len(SIZES),)}
+METRICS = {
+    "fidelity": Fidelity(steps=2, unit="both"),
+    "box_sensitivity": BoxSensitivity(sizes=SIZES),
+    "compactness": Compactness(),
+    "localisation": Localisation(),
+    "mask_localisation": MaskLocalisation(),
 }
 SETTINGS = {
-    "cdam_bench": "0.1.0",
+    "cdam_bench": "0.2.0",
     "dataset": {"_target_": "cdam_bench.datasets.DigitScenes", "num_images": 8},
     "backbone": {"architecture": "tiny", "checkpoint": None, "head": None},
     "metric": {"fidelity": {"steps": 2}},
@@ -21,7 +27,13 @@ SETTINGS = {
     "target_order": "logit",
     "precision": "fp32",
 }
-VERSIONS = {"cdam_bench": "0.1.0", "torch": "2.0"}
+VERSIONS = {"cdam_bench": "0.2.0", "torch": "2.0"}
+
+
+def declared(columns=(), curves=()):
+    """What cell.yaml says about metrics: the package's, and one of one's own that declares these columns and curves."""
+    own = {"mine": declaration(columns, curves)} if columns or curves else {}
+    return {name: declaration(metric.columns(), metric.curves()) for name, metric in METRICS.items()} | own
 
 
 def write_cell(
@@ -32,8 +44,10 @@ def write_cell(
     backbone="digits_vit",
     targets=1,
     done=None,
-    curves=tuple(AXES),
+    curves=tuple(CURVES),
     settings=None,
+    names=("zebra",),
+    **details,
 ):
     """One cell.
 
@@ -44,30 +58,41 @@ def write_cell(
         dataset, backbone: names.
         targets: per image.
         done: images measured so far; None: all.
-        curves: names of the curves it has.
+        curves: names of the curves it has, with random values, or name → values (images, …).
         settings: what differs from SETTINGS.
+        names: of the targets, the same for every image.
+        details: of cell.yaml, such as outputs="quantities" or metrics=declared(columns).
     """
     count = len(next(iter(scores.values())))
-    key = CellKey(dataset, backbone, estimator)
     identity = {**SETTINGS, **(settings or {}), "estimator": {"_target_": estimator}}
-    details = {"num_images": count, "chunk_size": 2, "device": "cpu (1 threads)", "versions": VERSIONS}
-    cell = Cell(results_dir, key).open(identity, details)
+    about = {
+        "num_images": count,
+        "chunk_size": 2,
+        "device": "cpu (1 threads)",
+        "versions": VERSIONS,
+        "outputs": "classes",
+    }
+    cell = Cell(results_dir, CellKey(dataset, backbone, estimator))
+    cell.open(identity, {**about, "metrics": declared(), **details})
     rng = np.random.default_rng(len(estimator))
+    if not isinstance(curves, dict):
+        shapes = {name: (count, targets, *CURVES[name], targets) for name in curves}
+        curves = {name: rng.uniform(-1, 1, size=shape) for name, shape in shapes.items()}
+    (metric,) = identity["metric"]  # one that measures everything
     for start, stop in cell.ranges():
         if done is not None and start >= done:
             break
         part, size = slice(start, stop), stop - start
-        arrays = {
-            IMAGE: np.array([f"image-{i}" for i in range(start, stop)]),
-            INFO + "target": np.array(["zebra"] * size),
-            INFO + "target_logit": np.full(size, 2.0),
-            SECONDS: np.array([0.5]),
-        }
-        arrays |= {SCORE + name: np.asarray(values, dtype=float)[part] for name, values in scores.items()}
-        for name in curves:
-            shape = (targets, len(SIZES), targets) if name == "box_r" else (targets, 2, len(PERCENT), targets)
-            arrays[CURVE + name] = rng.uniform(-1, 1, size=(size, *shape))
-        cell.chunks.write(start, stop, arrays)
+        info = {IMAGE: np.array([f"image-{i}" for i in range(start, stop)]), SECONDS: np.array([0.5])}
+        for column, name in zip(
+            ("target", "other", *(f"target{k + 1}" for k in range(2, len(names)))), names, strict=False
+        ):
+            info[f"{INFO}{column}"] = np.array([name] * size)
+            info[f"{INFO}{column}_index"] = np.arange(size)
+            info[f"{INFO}{column}_logit"] = np.full(size, 2.0)
+        arrays = {SCORE + name: np.asarray(values, dtype=float)[part] for name, values in scores.items()}
+        arrays |= {CURVE + name: values[part] for name, values in curves.items()}
+        cell.chunks.write(start, stop, put_together(info, {metric: arrays}, identity["metric"]))
     if done is None:
-        cell.finish(AXES)
+        assert cell.finish() == []
     return cell

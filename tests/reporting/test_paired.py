@@ -26,7 +26,7 @@ def comparison(tmp_path):
 
 
 def test_differences_are_of_the_same_images(comparison):
-    found = {(d.estimator, d.column.score): d for d in differences(comparison)}
+    found = {(d.estimator, d.column.name): d for d in differences(comparison)}
     assert set(found) == {(name, score) for name in ("smooth_cdam", "gradcam") for score in SCORES["cdam"]}
     smooth = found["smooth_cdam", "A_LIF-MIF"]
     assert (smooth.interval.mean, smooth.interval.low, smooth.interval.high) == pytest.approx((4, 2, 8))
@@ -34,7 +34,7 @@ def test_differences_are_of_the_same_images(comparison):
 
 
 def test_p_values_are_holm_corrected_over_the_methods_of_a_score(comparison):
-    found = {(d.estimator, d.column.score): d.p_value for d in differences(comparison)}
+    found = {(d.estimator, d.column.name): d.p_value for d in differences(comparison)}
     # three differences of one sign: 2 of 8 sign vectors are as extreme, for both methods; times two, of two methods
     assert found["smooth_cdam", "A_LIF-MIF"] == found["gradcam", "A_LIF-MIF"] == 0.5
     differing = np.array(SCORES["smooth_cdam"]["positive_share"]) - 0.5
@@ -46,7 +46,7 @@ def test_p_values_are_holm_corrected_over_the_methods_of_a_score(comparison):
 
 def test_agreement_of_the_means_and_per_image(comparison):
     (found,) = agreements(comparison)
-    assert (found.first.score, found.second.score) == ("A_LIF-MIF", "positive_share")
+    assert (found.first.name, found.second.name) == ("A_LIF-MIF", "positive_share")
     assert found.of_means.mean == pytest.approx(1)
     third = stats.spearmanr([10, 18, 6], [0.5, 0.3, 0.45]).statistic
     assert found.per_image.mean == pytest.approx((1 + 1 + third) / 3)

@@ -10,16 +10,11 @@ import pytest
 
 from cdam_bench.errors import UserError
 from cdam_bench.reporting.comparisons import read_comparisons
-from cdam_bench.reporting.tables import (
-    caption,
-    format_number,
-    make_tables,
-    paper_numbers,
-    to_csv,
-    to_latex,
-    to_markdown,
-    write_tables,
-)
+from cdam_bench.reporting.formats import caption, format_number, to_csv, to_markdown
+from cdam_bench.reporting.latex import to_latex
+from cdam_bench.reporting.means import make_tables
+from cdam_bench.reporting.paper import paper_numbers
+from cdam_bench.reporting.tables import write_tables
 from cdam_bench.statistics import mean_intervals
 from tests.reporting.stores import SETTINGS, write_cell
 
@@ -31,7 +26,7 @@ RAMP = np.arange(COUNT) / 10
 def tables_of(store, **options):
     """Tables of a store's only comparison, by name."""
     (comparison,) = read_comparisons(store, **options)
-    return {table.layout.name: table for table in make_tables(comparison)}
+    return {table.name: table for table in make_tables(comparison)}
 
 
 def lines(table):
@@ -173,8 +168,8 @@ def test_class_discrimination_is_shown_only_where_there_are_two_targets(tmp_path
     write_cell(tmp_path, "cdam", {"A_MIF": ONES})
     write_cell(tmp_path, "cdam", {"A_MIF": ONES, "delta_A_LIF-MIF": ONES}, dataset="digits_multi")
     single, multi = read_comparisons(tmp_path)
-    assert "class_discrimination" not in {table.layout.name for table in make_tables(single)}
-    assert "class_discrimination" in {table.layout.name for table in make_tables(multi)}
+    assert "class_discrimination" not in {table.name for table in make_tables(single)}
+    assert "class_discrimination" in {table.name for table in make_tables(multi)}
 
 
 def test_scores_of_a_new_metric_get_a_table_of_their_own(tmp_path):
@@ -250,7 +245,7 @@ def test_zero_has_no_sign_and_minus_is_a_minus():
 
 
 def test_an_empty_or_missing_store_tells_which_command_fills_it(tmp_path):
-    with pytest.raises(UserError, match="python -m cdam_bench -m experiment=demo"):
+    with pytest.raises(UserError, match="cdam-bench sweep experiment=demo"):
         read_comparisons(tmp_path / "nowhere")
 
 

@@ -1,0 +1,75 @@
+"""Tables of outputs that are quantities: the scores of every output's maps, outputs in columns, a table per score."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from cdam_bench.reporting.comparisons import Comparison, remove_stale
+from cdam_bench.reporting.formats import INTERVAL, format_interval, format_number, row_name
+from cdam_bench.reporting.layout import layout
+from cdam_bench.reporting.markdown import markdown_rows
+from cdam_bench.statistics import mean_intervals
+from cdam_bench.store.columns import Column
+from cdam_bench.store.files import write_atomically
+
+TARGET = re.compile(r"target\d*|other")  # columns of scores.csv with the names of the outputs explained
+
+
+def write_outputs(comparisons: list[Comparison], output_dir: Path) -> list[Path]:
+    """Write <dataset>/<backbone>/outputs.md for every comparison whose outputs are quantities.
+
+    Args:
+        comparisons: from `read_comparisons`.
+        output_dir: created if need be; pages of these comparisons that no longer hold are removed.
+    Returns:
+        The files written.
+    """
+    written = []
+    for comparison in comparisons:
+        if comparison.outputs == "quantities":
+            path = output_dir / comparison.file_name("outputs", "md")
+            text = f"## {comparison.title}: maps of each output\n\n{outputs_markdown(comparison)}"
+            write_atomically(path, text.encode(), durable=False)
+            written.append(path)
+    remove_stale(written, "outputs")
+    return written
+
+
+def outputs_markdown(comparison: Comparison) -> str:
+    """A table for every headline of an aspect and every score that methods are compared in."""
+    frame = comparison.cells[0].scores
+    outputs = [name for name in frame if TARGET.fullmatch(name)]
+    names = [str(frame[name].iloc[0]) for name in outputs]  # every image has all of them, in the same order
+    prefixes = ["", *(f"{name}_" for name in outputs[1:])]  # of scores.csv's columns, see `metrics.base.direction`
+    measured = set(comparison.measured)
+    columns = [column for own in layout(comparison).values() for column in own]
+    shown = [column for column in columns if column.aspect or column.is_compared]
+    of_each = [column for column in shown if all(f"{prefix}{column.name}" in measured for prefix in prefixes)]
+    start = f"Mean over {comparison.counts} images [{INTERVAL}]. Where a unit says “logit”, it is that of the output."
+    parts = [" ".join([start, *_about_images(comparison, columns)])]
+    for column in of_each:
+        lines = [["Estimator", *names], ["---"] + ["---:"] * len(names)]
+        for cell in comparison.cells:
+            intervals = mean_intervals(comparison.values(cell, [f"{prefix}{column.name}" for prefix in prefixes]))
+            lines.append([row_name(cell), *(format_interval(interval, column.decimals) for interval in intervals)])
+        parts.append(f"{_heading(column)}\n\n{markdown_rows(lines)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _heading(column: Column) -> str:
+    """What a table shows."""
+    unit = f" ({column.unit})" if column.unit else ""
+    return f"{column.heading}{unit}." + (f" {column.note}" if column.note else "")
+
+
+def _about_images(comparison: Comparison, columns: list[Column]) -> list[str]:
+    """Sentences on scores that say something about the images alone: all estimators have the same, as of the masks' area."""
+    sentences = []
+    for column in columns:
+        values = [comparison.values(cell, [column.name]) for cell in comparison.complete_cells]
+        alone = f"other_{column.name}" not in comparison.measured
+        if alone and not column.is_compared and values and all(np.array_equal(values[0], one, True) for one in values):
+            mean = format_number(mean_intervals(values[0])[0].mean, column.decimals)
+            sentences.append(f"{column.text.capitalize()}: {mean} ({column.unit}). {column.note}".strip())
+    return sentences
