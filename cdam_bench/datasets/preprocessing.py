@@ -1,6 +1,7 @@
 """Preprocessing: from a picture with values in [0, 1] to the normalised square a backbone was trained on."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from PIL import Image
@@ -50,9 +51,14 @@ class Preprocessing:
 
     def __call__(self, picture: Image.Image | Tensor) -> Tensor:
         """Picture (PIL, or (3, H, W) in [0, 1]) → (3, image_size, image_size), normalised."""
-        if tuple(F.get_image_size(picture)) != (self.image_size, self.image_size):
-            picture = F.resize(picture, [self.resize], self.interpolation, antialias=True)
+        either: Any = picture  # torchvision takes both and says Tensor
+        if tuple(F.get_image_size(either)) != (self.image_size, self.image_size):
+            picture = F.resize(either, [self.resize], self.interpolation, antialias=True)
             picture = F.center_crop(picture, [self.image_size, self.image_size])
+        return self.normalised(picture)
+
+    def normalised(self, picture: Image.Image | Tensor) -> Tensor:
+        """Picture (PIL, or (3, H, W) in [0, 1]) of any size → (3, H, W), normalised."""
         if isinstance(picture, Image.Image):
             picture = F.to_tensor(picture)
         return F.normalize(picture, list(self.mean), list(self.std))

@@ -7,7 +7,8 @@ a digest of the tensors it does not hold, so that it cannot be put on another ba
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from cdam_bench.backbones import Backbone
-from cdam_bench.backbones.checkpoints import find_weights
+from cdam_bench.backbones.files import find_weights
 from cdam_bench.datasets.preprocessing import Preprocessing
 from cdam_bench.errors import UserError, require
+from cdam_bench.lidc.dataset import OUTPUT_KINDS
+from cdam_bench.lidc.pictures import GreyPreprocessing
 from cdam_bench.store.files import write_atomically
+from cdam_bench.training.states import weights_digest
 
 CARD = "cdam_bench lidc card"  # key of the file's metadata
 HEAD = ("head.weight", "head.bias")
@@ -29,12 +33,8 @@ HEAD = ("head.weight", "head.bias")
 
 def kept_digest(vit: VisionTransformer, changed: set[str]) -> str:
     """Digest of the tensors of a ViT that are not in `changed`; position embeddings are left out, as resampling rounds."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(vit.state_dict().items()):
-        if name not in changed and name not in (*HEAD, "pos_embed"):
-            digest.update(f"{name}{tuple(tensor.shape)}".encode())
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    left_out = {*changed, *HEAD, "pos_embed"}
+    return weights_digest({name: tensor for name, tensor in vit.state_dict().items() if name not in left_out})
 
 
 def save_finetuned(path: Path, tensors: Mapping[str, Tensor], card: dict[str, Any]) -> None:
@@ -50,18 +50,48 @@ def read_finetuned(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         UserError: if it is damaged or something else.
     """
+    with _opened(path) as file:
+        card = json.loads((file.metadata() or {})[CARD])
+        return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118 (not a dict)
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """The card of a file of `save_finetuned`, without its tensors.
+
+    Raises:
+        UserError: if the file is damaged or something else.
+    """
+    with _opened(path) as file:
+        return json.loads((file.metadata() or {})[CARD])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, "pt") as file:
-            card = json.loads((file.metadata() or {})[CARD])
-            return {name: file.get_tensor(name) for name in file.keys()}, card  # noqa: SIM118 (not a dict)
+            yield file
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise UserError(
-            f"fine-tuned weights {path} cannot be read ({str(error)[:80]}): make them again with scripts/finetune_lidc.py"
+            f"fine-tuned weights {path} cannot be read ({str(error)[:80]}): make them again with `cdam-bench train lidc`"
         ) from error
 
 
+class NoduleHead(nn.Linear):
+    """The head of fine-tuned weights: the malignancy logit, or biomarkers in units of their spread over the training nodules.
+
+    Args:
+        in_features: D.
+        names: of the outputs.
+        output_kind: "labels" or "quantities".
+    """
+
+    def __init__(self, in_features: int, names: Sequence[str], output_kind: str) -> None:
+        super().__init__(in_features, len(names))
+        self.names, self.output_kind = tuple(names), output_kind
+
+
 class FineTuned:
-    """What scripts/finetune_lidc.py made; in a configuration it stands for a head (backbone.head).
+    """What `cdam-bench train lidc` made; in a configuration it stands for a head (backbone.head).
 
     Args:
         weights: file, looked up like a checkpoint.
@@ -88,7 +118,7 @@ class FineTuned:
         try:
             self.path = find_weights(weights, weights_dir)
         except UserError as error:
-            raise UserError(f"{error}; fine-tuned weights are made by scripts/finetune_lidc.py") from error
+            raise UserError(f"{error}; fine-tuned weights are made by `cdam-bench train lidc`") from error
 
     def identity(self) -> dict[str, Any]:
         """What the head and the changed weights depend on."""
@@ -102,7 +132,14 @@ class FineTuned:
             "sha256": found,
         }
 
-    def build(self, backbone: Backbone, preprocessing: Preprocessing) -> nn.Linear:
+    def preprocessing(self, default: Preprocessing) -> GreyPreprocessing:
+        """How any picture becomes an image as these weights know them: grey, in the size and with the mean and standard deviation
+        of the training nodules. `default`, the backbone's own, was made for other pictures.
+        """
+        image = read_card(self.path)["image"]
+        return GreyPreprocessing(image["size"], image["mean"], image["std"])
+
+    def build(self, backbone: Backbone, preprocessing: Preprocessing) -> NoduleHead:
         """Put the changed tensors into the backbone's ViT, and return the head.
 
         Raises:
@@ -114,12 +151,15 @@ class FineTuned:
                 card[name] == value,
                 f"fine-tuned weights {self.path} are for {name}={card[name]}, not {value}: fine-tune with {name}={value}",
             )
-        head = nn.Linear(*reversed(tensors["head.weight"].shape))
+        head = NoduleHead(tensors["head.weight"].shape[1], card["outputs"], OUTPUT_KINDS[card["task"]])
         head.load_state_dict({name.removeprefix("head."): tensors.pop(name) for name in HEAD})
         own = backbone.vit.state_dict()
         fits = all(name in own and own[name].shape == tensor.shape for name, tensor in tensors.items())
         require(
-            fits and head.in_features == backbone.embed_dim and kept_digest(backbone.vit, set(tensors)) == card["kept"],
+            fits
+            and head.in_features == backbone.embed_dim
+            and backbone.image_size == (card["image"]["size"],) * 2
+            and kept_digest(backbone.vit, set(tensors)) == card["kept"],
             f"fine-tuned weights {self.path} started from another backbone ({card['backbone']}) than the one configured: "
             "give the same architecture, checkpoint and image_size",
         )

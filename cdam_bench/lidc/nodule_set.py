@@ -73,7 +73,7 @@ class NoduleSet:
         path = Path(path)
         require(
             path.is_file(),
-            f"nodules {path} not found: make them with scripts/prepare_lidc.py, or without CTs with scripts/make_lidc_phantom.py",
+            f"nodules {path} not found: make them with `cdam-bench prepare lidc`, or without CTs with `cdam-bench prepare phantom`",
         )
         try:
             with np.load(path, allow_pickle=False) as stored:

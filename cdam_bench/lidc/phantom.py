@@ -35,7 +35,7 @@ INDETERMINATE = 3
 
 
 def make_phantom(config: DictConfig) -> None:
-    """The run of `conf/make_lidc_phantom.yaml`: writes a NoduleSet."""
+    """The run of `conf/scripts/make_lidc_phantom.yaml`: writes a NoduleSet."""
     nodules = phantom_nodules(require_count("count", config.count), config.seed)
     nodules.save(config.output)
     print(f"{config.output}: {nodules.counts()}")

@@ -28,7 +28,7 @@ Result = Arrays | Reason
 
 
 def prepare_lidc(config: DictConfig) -> None:
-    """The run of `conf/prepare_lidc.yaml`: writes a NoduleSet.
+    """The run of `conf/scripts/prepare_lidc.yaml`: writes a NoduleSet.
 
     Raises:
         UserError: if pylidc or the DICOM folder is missing, or no nodule is left.

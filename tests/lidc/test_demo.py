@@ -5,17 +5,14 @@ import json
 import pandas as pd
 import pytest
 
-from cdam_bench.benchmark.run import run_cell
-from cdam_bench.lidc.finetuning import finetune_lidc
-from cdam_bench.lidc.phantom import make_phantom
-from tests.scripts import run_script
+from tests.scripts import command
 
 
 @pytest.mark.slow
 def test_the_phantoms_are_learned_and_the_diameters_map_points_at_the_nodule(tmp_path):
     """Four minutes on 2 cores."""
     phantom, scores = tmp_path / "phantom.npz", {}
-    assert run_script(make_phantom, "make_lidc_phantom", f"output={phantom}") == 0
+    assert command("prepare", "phantom", f"output={phantom}") == 0
     for task in ("malignancy", "biomarkers"):
         places = [
             f"nodules={phantom}",
@@ -23,7 +20,7 @@ def test_the_phantoms_are_learned_and_the_diameters_map_points_at_the_nodule(tmp
             f"work_dir={tmp_path}",
             f"results_dir={tmp_path}",
         ]
-        assert run_script(finetune_lidc, "finetune_lidc", "experiment=lidc_demo_finetune", f"task={task}", *places) == 0
+        assert command("train", "lidc", "finetuning=lidc_demo", f"task={task}", *places) == 0
         scores |= json.loads((tmp_path / f"{task}.json").read_text())["scores"]["test"]
     assert scores["accuracy"] >= 0.9
     assert scores["each"]["diameter"]["r2"] >= 0.8
@@ -33,7 +30,7 @@ def test_the_phantoms_are_learned_and_the_diameters_map_points_at_the_nodule(tmp
         "metric.fidelity=null",
         "metric.box_sensitivity=null",
     ]
-    assert run_script(run_cell, "config", *settings) == 0
+    assert command("run", *settings) == 0
     (file,) = tmp_path.rglob("scores.csv")
     table = pd.read_csv(file)
     assert set(table.target8) == {"diameter"}

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from cdam_bench.lidc.nodule_set import BIOMARKERS, RATED, NoduleSet
-from cdam_bench.lidc.prepare import prepare_lidc
-from tests.scripts import run_script
+from tests.scripts import command
 
 pytest.importorskip("sqlalchemy", reason="needs cdam-bench[lidc]")
 
@@ -83,7 +82,7 @@ def test_biomarkers_are_means_over_the_annotators(scan_id):
 
 def test_annotations_alone_make_a_nodule_set_that_says_what_it_is(tmp_path):
     settings = ["annotations_only=true", "scans=[1,2,698]", "workers=1", f"work_dir={tmp_path}/work"]
-    assert run_script(prepare_lidc, "prepare_lidc", *settings, f"output={tmp_path}/set.npz") == 0
+    assert command("prepare", "lidc", *settings, f"output={tmp_path}/set.npz") == 0
     nodules = NoduleSet.load(tmp_path / "set.npz")
     assert nodules.crops is None
     assert list(nodules.table.nodule) == sorted(nodules.table.nodule)
@@ -96,11 +95,11 @@ def test_a_killed_run_does_only_what_is_missing(tmp_path, monkeypatch):
     from cdam_bench.lidc import prepare
 
     settings = ["annotations_only=true", "workers=1", f"work_dir={tmp_path}/work", f"output={tmp_path}/set.npz"]
-    assert run_script(prepare_lidc, "prepare_lidc", *settings, "scans=[1]") == 0
+    assert command("prepare", "lidc", *settings, "scans=[1]") == 0
     asked = []
     original = prepare.annotate
     monkeypatch.setattr(prepare, "annotate", lambda scan: asked.append(scan) or original(scan))
-    assert run_script(prepare_lidc, "prepare_lidc", *settings, "scans=[1,698]") == 0
+    assert command("prepare", "lidc", *settings, "scans=[1,698]") == 0
     assert asked == [698]
     assert set(NoduleSet.load(tmp_path / "set.npz").table.scan) == {1, 698}
 
@@ -109,7 +108,7 @@ def test_a_killed_run_does_only_what_is_missing(tmp_path, monkeypatch):
 def test_all_annotations_give_869_nodules_448_benign_and_421_malignant(tmp_path):
     """A minute or two on 2 cores."""
     settings = ["annotations_only=true", f"work_dir={tmp_path}/work", f"output={tmp_path}/set.npz"]
-    assert run_script(prepare_lidc, "prepare_lidc", *settings) == 0
+    assert command("prepare", "lidc", *settings) == 0
     table = NoduleSet.load(tmp_path / "set.npz").table
     assert (len(table), int((table.label == 0).sum()), int((table.label == 1).sum())) == (869, 448, 421)
     for name in RATED:

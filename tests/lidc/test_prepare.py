@@ -7,11 +7,11 @@ import pytest
 pytest.importorskip("SimpleITK", reason="needs cdam-bench[lidc]")
 
 from cdam_bench.lidc.nodule_set import NoduleSet
-from cdam_bench.lidc.prepare import _together, prepare_lidc
+from cdam_bench.lidc.prepare import _together
 from cdam_bench.lidc.volumes import CENTRE, UnusableScanError, Volume, _check_positions, _image, crop
 from tests.lidc import database
 from tests.lidc.series import LUNG, TISSUE, scan_of, write_series
-from tests.scripts import run_script
+from tests.scripts import command
 
 WHOLE, UNEVEN = 698, 267  # scans of one nodule each: 65 slices; 150 slices, two gaps of 0.5 mm among those of 2.5 mm
 
@@ -19,7 +19,7 @@ WHOLE, UNEVEN = 698, 267  # scans of one nodule each: 65 slices; 150 slices, two
 def prepare(tmp_path, *scans):
     dicom = tmp_path / "dicom"
     settings = [f"dicom_dir={dicom}", f"scans=[{','.join(map(str, scans))}]", "workers=1", f"work_dir={tmp_path}/work"]
-    return run_script(prepare_lidc, "prepare_lidc", *settings, f"output={tmp_path}/set.npz")
+    return command("prepare", "lidc", *settings, f"output={tmp_path}/set.npz")
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def test_patient_without_a_folder_and_damaged_file_are_named(tmp_path, capsys):
     ],
 )
 def test_mistakes_are_one_line(tmp_path, capsys, settings, message):
-    assert run_script(prepare_lidc, "prepare_lidc", f"output={tmp_path}/set.npz", *settings) == 2
+    assert command("prepare", "lidc", f"output={tmp_path}/set.npz", *settings) == 2
     told = capsys.readouterr().err.strip().splitlines()
     assert message in told[-1]
     assert not (tmp_path / "set.npz").exists()

@@ -10,9 +10,9 @@ import torch
 from cdam_bench.datasets import Preprocessing, collate
 from cdam_bench.errors import UserError
 from cdam_bench.lidc.dataset import LidcNodules, cut, to_images, training_statistics
-from cdam_bench.lidc.finetuning import Targets
 from cdam_bench.lidc.nodule_set import BIOMARKERS, NoduleSet
 from cdam_bench.lidc.splits import PARTS, split_nodules
+from cdam_bench.lidc.targets import Targets
 
 COUNT = 60
 TESTED_FIRST = [9, 12, 13, 17, 26, 30, 33, 39, 42, 47, 48, 50]
@@ -173,13 +173,13 @@ def test_a_sample_has_all_outputs_as_targets_and_the_mask_of_its_slice(nodule_fi
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"task": "cancer"}, "dataset.task=cancer is unknown: use one of malignancy, biomarkers"),
+        ({"task": "cancer"}, "^task=cancer is unknown: use one of malignancy, biomarkers"),
         ({"split": "honest"}, "split=honest is unknown: use one of paper, patient"),
         ({"fold": 5}, "fold=5: use 0 … 4, or single"),
         ({"fold": "single", "split": "patient"}, "fold=single is the paper's"),
-        ({"part": "all"}, "dataset.part=all is unknown"),
-        ({"views": ["oblique"]}, "dataset.views=oblique is unknown"),
-        ({"num_images": 1000}, "dataset.num_images=1000: the test part has 12 nodules"),
+        ({"part": "all"}, "^part=all is unknown"),
+        ({"views": ["oblique"]}, "^views=oblique is unknown"),
+        ({"num_images": 1000}, "^num_images=1000: the test part has 12 nodules"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(nodule_file, settings, message):
@@ -193,7 +193,7 @@ def test_files_that_cannot_be_used_are_named(tmp_path):
     for name, message in (
         ("bare", "have no crops: prepare them with dicom_dir"),
         ("text", "cannot be read"),
-        ("gone", "make them with scripts/prepare_lidc.py"),
+        ("gone", "make them with `cdam-bench prepare lidc`"),
     ):
         with pytest.raises(UserError, match=message):
             LidcNodules(tmp_path / f"{name}.npz", Preprocessing(32), "malignancy")
