@@ -4,9 +4,10 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 ARGS   ?=
+KERNEL := {"jupytext": null, "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo lidc-demo reference test test-slow lint format tables figures clean
+.PHONY: help setup lock demo lidc-demo reference test test-slow lint format notebook tables figures clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -20,20 +21,20 @@ $(STAMP): requirements.lock pyproject.toml
 	VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/uv pip install --no-deps --editable .
 	touch $(STAMP)
 
-lock:  ## pin the newest versions pyproject.toml allows into requirements.lock
-	$(BIN)/uv pip compile --upgrade --universal --no-emit-index-url --no-header --extra dev --extra joblib --extra slurm --extra lidc --override requirements.overrides \
-	    --python-version 3.11 pyproject.toml --output-file requirements.lock
+lock:  ## pin what pyproject.toml asks for into requirements.lock; ARGS=--upgrade: the newest versions of everything
+	$(BIN)/uv pip compile --universal --no-emit-index-url --no-header --extra dev --extra joblib --extra slurm --extra lidc \
+	    --override requirements.overrides --python-version 3.11 $(ARGS) pyproject.toml --output-file requirements.lock
 
 demo: setup  ## ten estimators on both digits datasets: cells, tables and figures in results/
-	$(BIN)/python -m cdam_bench -m experiment=demo $(ARGS)
+	$(BIN)/cdam-bench sweep experiment=demo $(ARGS)
 	$(MAKE) --no-print-directory tables figures
 
 lidc-demo: setup  ## phantom nodules: make, fine-tune a small ViT, explain, tables and figures in results/lidc_demo/
-	$(BIN)/python scripts/make_lidc_phantom.py
-	$(BIN)/python scripts/finetune_lidc.py -m experiment=lidc_demo_finetune
-	$(BIN)/python -m cdam_bench -m experiment=lidc_demo results_dir=results/lidc_demo $(ARGS)
-	$(BIN)/python scripts/make_tables.py results_dir=results/lidc_demo
-	$(BIN)/python scripts/make_figures.py results_dir=results/lidc_demo
+	$(BIN)/cdam-bench prepare phantom
+	$(BIN)/cdam-bench train lidc -m finetuning=lidc_demo
+	$(BIN)/cdam-bench sweep experiment=lidc_demo results_dir=results/lidc_demo $(ARGS)
+	$(BIN)/cdam-bench tables results_dir=results/lidc_demo
+	$(BIN)/cdam-bench figures results_dir=results/lidc_demo
 
 reference:  ## copy the tables and figures of the demo and of experiment=cifar10 to results/reference/, which is committed
 	for cells in digits/digits_vit digits_multi/digits_vit cifar10/cifar10_vit cifar10_grid/cifar10_vit; do \
@@ -48,19 +49,24 @@ test: setup  ## the ordinary test suite
 test-slow: setup  ## the slow tests alone
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-lint: setup  ## check style, type hints and formatting
+lint: setup  ## check style, formatting, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/ty check --no-progress
+	$(BIN)/lint-imports --no-cache --no-logo
 
 format: setup  ## mend style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+notebook: setup  ## make docs/tutorial.ipynb from docs/tutorial.py
+	$(BIN)/jupytext --quiet --to ipynb --update --update-metadata '$(KERNEL)' --output docs/tutorial.ipynb docs/tutorial.py
+
 tables: setup  ## tables of every finished cell: results/tables/
-	$(BIN)/python scripts/make_tables.py $(ARGS)
+	$(BIN)/cdam-bench tables $(ARGS)
 
 figures: setup  ## curves and maps: results/figures/
-	$(BIN)/python scripts/make_figures.py $(ARGS)
+	$(BIN)/cdam-bench figures $(ARGS)
 
 clean:  ## remove caches and the virtual environment; results stay
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build dist *.egg-info

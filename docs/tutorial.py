@@ -1,9 +1,8 @@
 # %% [markdown]
 # # From one picture to a concept
 #
-# This page is a script: run it with `python docs/tutorial.py`, or open it as a notebook (the percent format of Jupytext,
-# VS Code and Spyder). It needs no download: the pictures are scenes of handwritten digits, the network comes with the package.
-# A test runs it.
+# This page is a script, `docs/tutorial.py`, and a notebook made from it, `docs/tutorial.ipynb`. It needs no download: the
+# pictures are scenes of handwritten digits, the network comes with the package. Tests run both.
 
 # %%
 from pathlib import Path
@@ -17,9 +16,8 @@ from cdam_bench.estimators import CDAM, AttentionMap
 from cdam_bench.explaining.attention import correlation, head_shares
 from cdam_bench.explaining.explanation import named_backbone, prepare
 
-PICTURE = (
-    Path(__file__).parent / "images" / "two_digits.png" if "__file__" in globals() else "docs/images/two_digits.png"
-)
+here = Path(__file__).parent if "__file__" in globals() else Path()  # a notebook runs in its own folder
+PICTURE = here / "images" / "two_digits.png"
 
 # %% [markdown]
 # ## Explain a picture
@@ -29,7 +27,9 @@ PICTURE = (
 # %%
 explanation = cdam_bench.explain(PICTURE, "digits_vit", ["cdam", "attention_map"], ["top1", "top2"])
 print(explanation.table())
-explanation.plot()  # in a notebook, `explanation` alone shows the figure
+
+# %%
+explanation  # a notebook shows the figure; `explanation.plot()` makes it anywhere
 
 # %% [markdown]
 # Maps are arrays, one per estimator and target. CDAM tells the classes apart; attention cannot: its two maps are equal.
@@ -47,7 +47,7 @@ assert (attention[first] == attention[second]).all()
 # ## A concept that nobody trained for
 #
 # A concept is the mean [CLS] latent of a few example pictures. Here the pictures are 30 scenes that show a 4 alone; of your own,
-# put 10 or more into a folder and write `python scripts/explain.py image=… concept=folder/`.
+# put 10 or more into a folder and write `cdam-bench explain image=… concept=folder/`.
 
 # %%
 backbone, preprocessing = named_backbone("digits_vit")
@@ -71,7 +71,7 @@ assert r > 0.5
 # ## Why CDAM follows attention
 #
 # In every head of the last block, the gradient at a token's value is the token's attention times one vector. The figure
-# `scatter=true` of `scripts/explain.py` shows it; here are the numbers. See closed_form.md for the derivation.
+# `scatter=true` of `cdam-bench explain` shows it; here are the numbers. See closed_form.md for the derivation.
 
 # %%
 prepared = prepare(PICTURE, backbone, preprocessing)
