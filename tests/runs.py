@@ -27,8 +27,8 @@ SMALL = (
 def cdam_bench(results_dir: Path, *overrides: str, task=run_cell, config_name: str = "config") -> int:
     """`python -m cdam_bench` with a small dataset; returns the exit status."""
     small = SMALL if config_name == "config" else ()
-    settings = [word for word in overrides if "=" in word]
-    flags = [word for word in overrides if "=" not in word]  # the command line wants them first
+    settings = [word for word in overrides if not word.startswith("-")]
+    flags = [word for word in overrides if word.startswith("-")]  # the command line wants them together
     arguments = ["cdam_bench", *flags, f"results_dir={results_dir}", *small, *settings]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", arguments)

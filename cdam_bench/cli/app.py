@@ -1,5 +1,6 @@
 """Run a command: compose its configuration with Hydra, load its code, tell a user's mistake in one line and exit with status 2."""
 
+import argparse
 import importlib
 import os
 import sys
@@ -8,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -118,14 +119,22 @@ def warnings_in_one_line() -> Iterator[None]:
         warnings.showwarning = before
 
 
+def _refuse(self: argparse.ArgumentParser, message: str) -> NoReturn:
+    """What Hydra's parser of flags complains about, without its page of usage."""
+    raise UserError(f"{message}; flags stand together, before or after all of the settings")
+
+
 @contextmanager
 def _hydra_raises() -> Iterator[None]:
-    """Let Hydra raise what goes wrong instead of printing a report of its own and exiting with status 1."""
+    """Let Hydra raise what goes wrong instead of printing a report of its own and exiting."""
     before = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    complain = argparse.ArgumentParser.error
+    argparse.ArgumentParser.error = _refuse
     try:
         yield
     finally:
+        argparse.ArgumentParser.error = complain
         if before is None:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
