@@ -83,8 +83,12 @@ class LidcNodules:
                 raise UserError(f"{key}={value} is unknown: use one of {', '.join(allowed)}")
         require(len(views) > 0, f"views is empty: use some of {', '.join(VIEWS)}")
         self.nodules = with_crops(Path(nodules) if Path(nodules).is_file() else Path(data_dir) / nodules)
+        crops, masks = self.nodules.crops, self.nodules.masks
+        assert crops is not None
+        assert masks is not None
+        self.crops, self.masks = crops, masks
         parts = split_nodules(self.nodules.table, split, fold)
-        mean, std = training_statistics(self.nodules.crops[parts["train"]])
+        mean, std = training_statistics(crops[parts["train"]])
         rows = dict(zip(self.nodules.table.nodule[parts[part]], parts[part].tolist(), strict=True))
         count = len(rows) if num_images is None else num_images
         require(0 < count <= len(rows), f"num_images={num_images}: the {part} part has {len(rows)} nodules")
@@ -101,9 +105,9 @@ class LidcNodules:
     def __getitem__(self, index: int) -> Sample:
         place, view = divmod(index, len(self.views))
         row, view = self.rows[place], self.views[view]
-        hu = torch.from_numpy(cut(self.nodules.crops[row], view))[None]
+        hu = torch.from_numpy(cut(self.crops[row], view))[None]
         image = to_images(hu, self.image_size, self.mean[0], self.std[0])[0]
-        inside = torch.from_numpy(cut(self.nodules.masks[row], view)).float()[None, None]
+        inside = torch.from_numpy(cut(self.masks[row], view)).float()[None, None]
         size = (self.image_size, self.image_size)
         mask = F.interpolate(inside, size=size, mode="bilinear", align_corners=False)[0, 0] >= 0.5
         name = f"{self.nodules.table.nodule.iloc[row]}/{view}"

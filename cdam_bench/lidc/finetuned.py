@@ -72,7 +72,8 @@ def _opened(path: Path) -> Iterator[Any]:
             yield file
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise UserError(
-            f"fine-tuned weights {path} cannot be read ({str(error)[:80]}): make them again with `cdam-bench train lidc`"
+            f"fine-tuned weights {path} cannot be read ({str(error)[:80]}): "
+            "make them again with `cdam-bench train lidc overwrite=true`"
         ) from error
 
 

@@ -22,13 +22,13 @@ from cdam_bench.backbones.backbone import checked_device, chosen_precision
 from cdam_bench.configs import build_vit, plain
 from cdam_bench.errors import UserError, require, require_count, require_number
 from cdam_bench.lidc.dataset import TASKS, VIEWS, training_statistics, with_crops
-from cdam_bench.lidc.finetuned import kept_digest, save_finetuned
+from cdam_bench.lidc.finetuned import kept_digest, read_card, save_finetuned
 from cdam_bench.lidc.nodule_set import NoduleSet
 from cdam_bench.lidc.regressor import NoduleRegressor, NoduleSlices
 from cdam_bench.lidc.splits import split_nodules
 from cdam_bench.lidc.targets import Targets, measured
-from cdam_bench.store.files import write_atomically
-from cdam_bench.training.states import StateFile, weights_digest
+from cdam_bench.store.files import differences, write_atomically
+from cdam_bench.training.states import WAYS_OUT, StateFile, weights_digest
 
 LOSSES: dict[str, Callable[[], nn.Module]] = {"bce": nn.BCEWithLogitsLoss, "huber": nn.HuberLoss, "mse": nn.MSELoss}
 LOSS_OF_TASK = {"malignancy": "bce", "biomarkers": "huber"}
@@ -156,8 +156,8 @@ def finetune_lidc(config: DictConfig) -> None:
     What the same settings have done is not done again. A killed training goes on; its state is deleted at the end.
 
     Raises:
-        UserError: for settings that cannot be, and if work_dir has the state of a training with other settings; before anything
-            is written.
+        UserError: for settings that cannot be, and where work_dir has a state or `output` weights of other settings; before
+            anything is written.
     """
     _check(config)
     device = checked_device(config.runtime.device)
@@ -176,7 +176,8 @@ def finetune_lidc(config: DictConfig) -> None:
     recipe |= {"nodules": nodules_digest(nodules), "precision": precision}
     output, score_file = Path(config.output), Path(config.results_dir) / "lidc" / f"{Path(config.output).stem}.json"
     state_file = StateFile(Path(config.work_dir) / f"{output.stem}.pt", recipe, config.overwrite)
-    if not config.overwrite and _is_done(output, score_file, state_file.stamp):
+    if (card := _finished(output, state_file)) is not None:
+        _keep(card, score_file)
         print(f"{output}: done before")
         return
     slices = NoduleSlices(nodules.crops, config.backbone.image_size, mean, std, device)
@@ -203,7 +204,7 @@ def finetune_lidc(config: DictConfig) -> None:
         "torch": torch.__version__,
     }
     save_finetuned(output, training.best_tensors, card)
-    write_atomically(score_file, (json.dumps(card, indent=2) + "\n").encode())
+    _keep(card, score_file)
     state_file.path.unlink(missing_ok=True)
     shown = {name: value for name, value in scores["test"].items() if isinstance(value, float)}
     print(f"{output}: test {', '.join(f'{name} {value:.3f}' for name, value in shown.items())}")
@@ -244,14 +245,23 @@ def _recipe(config: DictConfig) -> Plain:
     return {name: settings[name] for name in names} | {"loss": settings["loss"] or LOSS_OF_TASK[settings["task"]]}
 
 
-def _is_done(output: Path, score_file: Path, stamp: str) -> bool:
-    """Whether both files are there, made by the same run."""
-    if not (output.is_file() and score_file.is_file()):
-        return False
-    try:
-        return json.loads(score_file.read_text())["stamp"] == stamp
-    except (ValueError, KeyError):
-        return False
+def _finished(output: Path, state_file: StateFile) -> Plain | None:
+    """The card of weights that the same settings have made; None: there are none, or they are to be made anew.
+
+    Raises:
+        UserError: for weights of other settings: cells may have been measured with them.
+    """
+    if state_file.overwrite or not output.is_file():
+        return None
+    card = read_card(output)
+    if card["stamp"] != state_file.stamp:
+        changed = differences(card["recipe"], state_file.settings)
+        raise UserError(f"{output} was trained with other settings ({changed}): {WAYS_OUT}")
+    return card
+
+
+def _keep(card: Plain, score_file: Path) -> None:
+    write_atomically(score_file, (json.dumps(card, indent=2) + "\n").encode())
 
 
 def _backbone_name() -> str:

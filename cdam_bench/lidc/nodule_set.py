@@ -60,7 +60,8 @@ class NoduleSet:
         described = {"format": FORMAT, "arrays": ARRAYS, **self.description}
         arrays["description"] = np.array(json.dumps(described, indent=1, ensure_ascii=False))
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)
+        members: Any = arrays
+        np.savez_compressed(buffer, **members)
         write_atomically(Path(path), buffer.getvalue())
 
     @classmethod

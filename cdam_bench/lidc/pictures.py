@@ -1,5 +1,7 @@
 """Pictures of any kind as fine-tuned weights want them: grey, normalised as the nodules they were trained on."""
 
+from typing import Any
+
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms import functional as F
@@ -19,4 +21,5 @@ class GreyPreprocessing(Preprocessing):
         super().__init__(image_size, interpolation="bilinear", mean=(mean,) * 3, std=(std,) * 3)
 
     def normalised(self, picture: Image.Image | Tensor) -> Tensor:
-        return super().normalised(F.rgb_to_grayscale(picture, num_output_channels=3))
+        either: Any = picture  # torchvision takes both and says Tensor
+        return super().normalised(F.rgb_to_grayscale(either, num_output_channels=3))

@@ -16,7 +16,7 @@ import pandas as pd
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from cdam_bench.errors import require, require_count
+from cdam_bench.errors import UserError, require, require_count
 from cdam_bench.lidc.nodule_set import NoduleSet, plain
 from cdam_bench.store.chunks import Arrays, ChunkFolder
 from cdam_bench.store.files import fingerprint
@@ -66,7 +66,7 @@ def annotate(scan_id: int) -> Result:
     from cdam_bench.lidc.nodules import load_scan, nodules_of
 
     table = nodules_of(load_scan(scan_id))
-    return {name: plain(column) for name, column in table.items()}
+    return {str(name): plain(column) for name, column in table.items()}
 
 
 def cut(scan_id: int, table: pd.DataFrame, dicom_dir: str) -> Result:
@@ -93,10 +93,8 @@ def cut(scan_id: int, table: pd.DataFrame, dicom_dir: str) -> Result:
 
 
 def _dicom_dir(folder: str | None) -> Path:
-    require(
-        folder is not None,
-        "dicom_dir is not set: give the folder that holds LIDC-IDRI-0001 …, or annotations_only=true",
-    )
+    if folder is None:
+        raise UserError("dicom_dir is not set: give the folder that holds LIDC-IDRI-0001 …, or annotations_only=true")
     path = Path(folder)
     require(
         path.is_dir(),
@@ -118,10 +116,10 @@ def _identity(stage: str) -> str:
 class _InThisProcess(Executor):
     """Does a job when it is asked for."""
 
-    def submit(self, function: Callable[..., Any], /, *arguments: Any) -> Future[Any]:
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
         future: Future[Any] = Future()
         try:
-            future.set_result(function(*arguments))
+            future.set_result(function(*arguments, **named))
         except Exception as error:
             future.set_exception(error)
         return future

@@ -15,10 +15,11 @@ import importlib.util
 import sys
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from cdam_bench.errors import UserError
 
@@ -37,7 +38,7 @@ class Renamed(types.ModuleType):
         old: name → the object, or the name of the attribute, that it stood for.
     """
 
-    def __init__(self, module: types.ModuleType, old: dict[str, object]) -> None:
+    def __init__(self, module: types.ModuleType, old: Mapping[str, object]) -> None:
         super().__init__(module.__name__)
         self.__dict__["_module"] = module
         for name, meaning in old.items():
@@ -76,7 +77,7 @@ def _pkg_resources() -> Iterator[None]:
     if "pkg_resources" in sys.modules or importlib.util.find_spec("pkg_resources") is not None:
         yield
         return
-    stand_in = types.ModuleType("pkg_resources")
+    stand_in: Any = types.ModuleType("pkg_resources")
     stand_in.resource_filename = _resource_filename
     sys.modules["pkg_resources"] = stand_in
     try:
@@ -87,4 +88,7 @@ def _pkg_resources() -> Iterator[None]:
 
 def _resource_filename(package: str, name: str) -> str:
     """Path of a file inside a package."""
-    return str(Path(importlib.util.find_spec(package).origin).parent / name)
+    found = importlib.util.find_spec(package)
+    assert found is not None
+    assert found.origin is not None
+    return str(Path(found.origin).parent / name)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -130,7 +131,7 @@ def crop(volume: Volume, mask: np.ndarray, start: np.ndarray) -> Crop:
     )
 
 
-def _read(path: Path, **options: object) -> Dataset:
+def _read(path: Path, **options: Any) -> Dataset:
     try:
         return pydicom.dcmread(path, **options)
     except (InvalidDicomError, OSError, EOFError) as error:

@@ -175,7 +175,8 @@ def _find_pictures(config: DictConfig) -> tuple[Labelled, Labelled, list[str]]:
 
 def _frozen_backbone(config: DictConfig, device: torch.device) -> Backbone:
     """The configured backbone without a head, on this process's device; precision is the probe's own matter."""
-    own = OmegaConf.merge(config, {"runtime": {"device": str(device), "precision": "fp32"}})
+    own = config.copy()
+    own.runtime = OmegaConf.merge(config.runtime, {"device": str(device), "precision": "fp32"})
     return build_backbone(own, nn.Identity())
 
 

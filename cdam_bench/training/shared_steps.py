@@ -1,5 +1,6 @@
 """A training step whose batch is divided among threads."""
 
+from functools import reduce
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
@@ -65,9 +66,9 @@ class SharedSteps:
             found = [part.result() for part in parts]
         total = sum(size for size, _, _ in found)
         for i, parameter in enumerate(self.parameters):
-            grads = [(size, grads[i]) for size, _, grads in found if grads[i] is not None]
-            parameter.grad = sum(size / total * grad for size, grad in grads) if grads else None
-        return sum(size / total * loss for size, loss, _ in found)
+            shares = [size / total * grad for size, _, grads in found if (grad := grads[i]) is not None]
+            parameter.grad = reduce(torch.add, shares) if shares else None
+        return reduce(torch.add, [size / total * loss for size, loss, _ in found])
 
     def _part(self, model: nn.Module, images: Tensor, targets: Tensor) -> tuple[int, Tensor, tuple[Tensor | None, ...]]:
         """Images, their mean loss and its gradients."""

@@ -19,6 +19,7 @@ from cdam_bench.errors import UserError
 from cdam_bench.store.files import differences, fingerprint, sweep_temporaries, write_atomically
 
 PLACES = ("paths", "runtime", "work_dir", "output", "overwrite", "save_every")  # the weights do not depend on these
+WAYS_OUT = "overwrite=true begins anew, another work_dir and output keep both"
 DIGITS = 16  # of a digest that people may have to read
 
 
@@ -56,16 +57,15 @@ class StateFile:
         """
         if self.overwrite or not self.path.is_file():
             return None
-        ways_out = "overwrite=true begins anew, another work_dir keeps both"
         try:
             state = torch.load(self.path, map_location="cpu", weights_only=True)
         except Exception as error:  # what a damaged file raises depends on where it is damaged
-            raise UserError(f"{self.path} cannot be read ({type(error).__name__}): {ways_out}") from error
+            raise UserError(f"{self.path} cannot be read ({type(error).__name__}): {WAYS_OUT}") from error
         if not isinstance(state, dict) or "settings" not in state:
-            raise UserError(f"{self.path} does not say with which settings it was trained: {ways_out}")
+            raise UserError(f"{self.path} does not say with which settings it was trained: {WAYS_OUT}")
         if state["stamp"] != self.stamp:
             changed = differences(state["settings"], self.settings)
-            raise UserError(f"{self.path} is of a training with other settings ({changed}): {ways_out}")
+            raise UserError(f"{self.path} is of a training with other settings ({changed}): {WAYS_OUT}")
         return state
 
 

@@ -1,5 +1,6 @@
 """Fine-tuning on phantoms: what is trained, what is written, and that base and change together are the model that was trained."""
 
+import copy
 import json
 
 import numpy as np
@@ -11,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from cdam_bench.backbones import create_vit, load_backbone
 from cdam_bench.backbones.heads import LinearHead
-from cdam_bench.configs import compose
+from cdam_bench.configs import build_backbone, build_preprocessing, compose
 from cdam_bench.datasets import Preprocessing
 from cdam_bench.errors import UserError
 from cdam_bench.lidc import finetuning as lidc
@@ -188,12 +189,27 @@ def test_a_killed_state_of_other_settings_is_refused_and_begun_anew_where_that_i
     assert json.loads((tmp_path / "tuned.json").read_text())["recipe"]["learning_rate"] == 1e-3
 
 
-def test_a_finished_run_leaves_no_state_so_that_one_with_other_settings_follows_it(folder, tmp_path):
-    assert finetune(folder, tmp_path, "epochs=1", "trainable_layers=10") == 0
-    assert list((tmp_path / "work").iterdir()) == []
-    first = (tmp_path / "tuned.safetensors").read_bytes()
-    assert finetune(folder, tmp_path, "epochs=1", "trainable_layers=10", "learning_rate=1e-3") == 0
-    assert (tmp_path / "tuned.safetensors").read_bytes() != first
+def test_finished_weights_are_replaced_by_other_settings_only_where_that_is_asked_for(folder, tmp_path, capsys):
+    settings = ("epochs=1", "trainable_layers=10")
+    assert finetune(folder, tmp_path, *settings) == 0
+    assert list((tmp_path / "work").iterdir()) == []  # a finished run leaves no state
+    files = [tmp_path / "tuned.safetensors", tmp_path / "results" / "lidc" / "tuned.json"]
+    before = [file.read_bytes() for file in files]
+    assert finetune(folder, tmp_path, *settings, "learning_rate=1e-3") == 2
+    told = capsys.readouterr().err
+    assert "tuned.safetensors was trained with other settings (learning_rate: 0.003 → 0.001): overwrite=true" in told
+    assert [file.read_bytes() for file in files] == before
+    assert finetune(folder, tmp_path, *settings, "learning_rate=1e-3", "overwrite=true") == 0
+    assert [file.read_bytes() for file in files] != before
+
+
+def test_a_finished_run_tells_another_results_folder_its_scores_without_training(folder, tmp_path, monkeypatch):
+    settings = ("epochs=1", "trainable_layers=10")
+    assert finetune(folder, tmp_path, *settings) == 0
+    monkeypatch.setattr(Finetuning, "run", None)  # it must not be called
+    assert finetune(folder, tmp_path, *settings, f"results_dir={tmp_path}/elsewhere") == 0
+    first, second = (tmp_path / name / "lidc" / "tuned.json" for name in ("results", "elsewhere"))
+    assert first.read_text() == second.read_text()
 
 
 def test_other_nodules_and_other_start_weights_are_another_training(folder, tmp_path, monkeypatch, capsys):
@@ -201,7 +217,7 @@ def test_other_nodules_and_other_start_weights_are_another_training(folder, tmp_
     other.mkdir()
     torch.manual_seed(2)
     save_file(create_vit("vit_tiny_patch16_224", 10, 32, MODEL).state_dict(), other / "base.safetensors")
-    nodules = phantom_nodules(60)
+    nodules = NoduleSet.load(folder / "nodules.npz")
     nodules.crops[[0, 1]] = nodules.crops[[1, 0]]
     nodules.save(other / "nodules.npz")
     epochs, few = kill_at(monkeypatch, 2), "trainable_layers=10"
@@ -213,9 +229,11 @@ def test_other_nodules_and_other_start_weights_are_another_training(folder, tmp_
     assert epochs == [0, 1]
 
 
-def test_the_digest_of_nodules_sees_swapped_crops_labels_and_every_voxel():
+def test_the_digest_of_nodules_sees_swapped_crops_labels_and_every_voxel(folder):
+    original = NoduleSet.load(folder / "nodules.npz")
+
     def digest(change):
-        nodules = phantom_nodules(6)
+        nodules = copy.deepcopy(original)
         change(nodules)
         return nodules_digest(nodules)
 
@@ -239,8 +257,8 @@ def test_the_digest_of_nodules_sees_swapped_crops_labels_and_every_voxel():
     assert digest(nothing) == digests[0]
 
 
-def test_the_digest_of_nodules_does_not_depend_on_their_order_in_the_file():
-    nodules = phantom_nodules(6)
+def test_the_digest_of_nodules_does_not_depend_on_their_order_in_the_file(folder):
+    nodules = NoduleSet.load(folder / "nodules.npz")
     turned = NoduleSet(nodules.table[::-1].reset_index(drop=True), nodules.crops[::-1], nodules.masks[::-1])
     assert nodules_digest(turned) == nodules_digest(nodules)
 
@@ -263,6 +281,20 @@ def test_a_picture_becomes_grey_and_is_normalised_as_the_training_nodules(tuned)
     assert image.flatten().tolist() == pytest.approx([expected] * image.numel(), abs=1 / 255 / card["image"]["std"])
     again = prepare(prepare.to_pixels(image))
     torch.testing.assert_close(again, image, rtol=1e-3, atol=1e-3)
+
+
+def test_the_backbone_and_the_preprocessing_of_a_picture_come_from_one_configuration(folder, tuned):
+    """As `cdam-bench explain backbone=lidc_digits_vit` composes it."""
+    settings = ["backbone=lidc_digits_vit", f"backbone.head.weights={tuned}", "backbone.head.fold=1"]
+    settings += [word for word in SMALL if word.startswith("backbone.")] + [f"paths.weights_dir={folder}"]
+    config = compose([*settings, "runtime.device=cpu"], "scripts/explain")
+    backbone, preprocessing = build_backbone(config), build_preprocessing(config)
+    assert backbone.head.names == ("malignancy",)
+    image = preprocessing(Image.new("RGB", (50, 40), (200, 100, 50)))
+    assert torch.equal(image[0], image[2])
+    assert backbone.logits(image[None]).shape == (1, 1)
+    changed = load_file(tuned)
+    assert torch.equal(backbone.vit.state_dict()["norm.weight"], changed["norm.weight"])
 
 
 def test_weights_for_images_of_another_size_are_refused(folder, tuned):

@@ -25,7 +25,7 @@ def test_every_setting_that_differs_is_named(tmp_path):
         StateFile(tmp_path / "state.pt", other).load()
     assert str(told.value) == (
         f"{tmp_path}/state.pt is of a training with other settings (perturbation.blur_sigma: 4.0 → 2.0, steps: 10 → 20): "
-        "overwrite=true begins anew, another work_dir keeps both"
+        "overwrite=true begins anew, another work_dir and output keep both"
     )
 
 

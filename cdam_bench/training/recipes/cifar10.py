@@ -7,6 +7,7 @@ trained on 64×64 scenes: mosaics of four photographs (each of their classes a q
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -43,15 +44,16 @@ class SceneViT(nn.Module):
     def __init__(self, vit: VisionTransformer) -> None:
         super().__init__()
         self.vit = vit
+        assert vit.pos_embed is not None
         vit.pos_embed.requires_grad_(False)  # made from the two below when the training ends
         rows, columns = vit.patch_embed.grid_size
-        self.half = (rows // 2, columns // 2)
-        self.place = nn.Parameter(_waves(self.half, vit.embed_dim))
+        self.quadrant_grid = (rows // 2, columns // 2)
+        self.place = nn.Parameter(_waves(self.quadrant_grid, vit.embed_dim))
         self.quadrant = nn.Parameter(0.02 * torch.randn(QUADRANTS, vit.embed_dim))
 
     def positions(self) -> Tensor:
         """Of the patch tokens of a scene, in reading order: (1, N, D)."""
-        quadrants = self.quadrant[:, None, None] + self.place.reshape(1, *self.half, -1)  # (4, h, w, D)
+        quadrants = self.quadrant[:, None, None] + self.place.reshape(1, *self.quadrant_grid, -1)  # (4, h, w, D)
         return mosaics(quadrants[None].movedim(-1, 2)).flatten(2).mT
 
     def forward(self, images: Tensor) -> Tensor:
@@ -63,12 +65,14 @@ class SceneViT(nn.Module):
             tokens = tokens + self.place + self.quadrant[quadrants, None]
         else:
             tokens = tokens + self.positions()
+        assert vit.cls_token is not None
         tokens = torch.cat([vit.cls_token.expand(len(images), -1, -1), tokens], 1)
         return vit.head(vit.fc_norm(vit.norm(vit.blocks(tokens))[:, 0]))
 
     @torch.no_grad()
     def plain(self) -> VisionTransformer:
         """The ViT with its positions in place."""
+        assert self.vit.pos_embed is not None
         self.vit.pos_embed[:, 1:] = self.positions()
         self.vit.pos_embed[:, 0] = 0
         return self.vit.eval()
@@ -91,7 +95,7 @@ def mimic_trained_attention(vit: VisionTransformer) -> None:
     width = vit.embed_dim
     eye = torch.eye(width)
     for block in vit.blocks:
-        attn = block.attn
+        attn: Any = block.attn
         depth = width // attn.num_heads
         queries, keys, _ = attn.qkv.weight.view(3, attn.num_heads, depth, width).unbind(0)
         noise, identity = QUERY_KEY
@@ -146,7 +150,11 @@ class SceneBatches:
             scenes_from,
         )
         self.mosaic_share, self.seed, self.device = mosaic_share, seed, device
-        self.perturbation = {"blur_sigma": blur_sigma, "patch_size": patch_size, "probability": probability}
+        self.perturbation: dict[str, Any] = {
+            "blur_sigma": blur_sigma,
+            "patch_size": patch_size,
+            "probability": probability,
+        }
 
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         generator = torch.Generator(self.device).manual_seed(1_000_003 * self.seed + step)
@@ -305,6 +313,7 @@ def train_cifar10(config: DictConfig) -> None:
     )
     work_dir, settings = Path(config.work_dir), _settings(config, train, device)
     averaged = train_classifier(SceneViT(vit).to(device), batches, recipe, work_dir, settings, config.overwrite)
+    assert isinstance(averaged, SceneViT)
     vit = averaged.plain()
     weights = {
         name: value.half().cpu() if value.is_floating_point() else value.cpu()

@@ -83,12 +83,13 @@ def train_digits(config: DictConfig) -> None:
     recipe = Recipe(config.steps, config.learning_rate)
     model = untrained_vit(config)
     preprocessing = build_preprocessing(config)
+    first, last = config.growth
     batches = SceneBatches(
         config.batch_size,
         preprocessing,
         config.seed,
         patch_size=config.backbone.model_args.patch_size,
-        growth=tuple(int(share * config.steps) for share in config.growth),
+        growth=(int(first * config.steps), int(last * config.steps)),
         two_digits=config.two_digits,
         **config.perturbation,
     )
