@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
@@ -44,7 +45,7 @@ class Sheet:
         self.width, self.height, self.used = width, height, 0.0
         self.figure = Figure(figsize=(width, height))
 
-    def write(self, x: float, text: str, height: float, size: float, **style: str | float) -> None:
+    def write(self, x: float, text: str, height: float, size: float, **style: Any) -> None:
         """Write text at `x` into the next `height` inches, at their bottom unless `va` says otherwise."""
         y = self.used + (0.0 if style.get("va") == "top" else height)
         self.figure.text(x / self.width, 1 - y / self.height, text, **{"va": "bottom", "fontsize": size, **style})
@@ -71,7 +72,9 @@ def lay_out(
     panel = next(panel for row in rows for panel in row.panels if isinstance(panel, Panel))
     side = (width - 2 * MARGIN) / columns
     tall = (side - GAP) * panel.pixels.shape[0] / panel.pixels.shape[1]
-    title, caption = wrapped(title, width - 2 * MARGIN, LARGE), wrapped(caption, width - 2 * MARGIN, SMALL)
+    inside = width - 2 * MARGIN
+    title, caption = wrapped(title, inside, LARGE, "bold"), wrapped(caption, inside, SMALL)
+    rows = [replace(row, label=wrapped(row.label, inside - side, NORMAL, "bold")) for row in rows]
     bars = [replace(bar, heading=wrapped(bar.heading, width / len(bars) - 0.2, SMALL)) for bar in bars]
     with styled():
         height = MARGIN + _height(title) + sum(_above(row, side) + tall + GAP for row in rows) + MARGIN
@@ -91,19 +94,19 @@ def lay_out(
     return sheet.figure
 
 
-def wrapped(text: str, width: float, size: float) -> str:
+def wrapped(text: str, width: float, size: float, weight: str = "normal") -> str:
     """Text in lines that fit into `width` inches, at a size in points; a longer word is broken. Its own line breaks stay."""
     lines: list[str] = []
     for given in text.splitlines():
         line = ""
         for word in given.split():
             longer = f"{line} {word}".strip()
-            if line and text_width(longer, size) > width:
+            if line and text_width(longer, size, weight) > width:
                 lines.append(line)
                 longer = word
-            while text_width(longer, size) > width and len(longer) > 1:
+            while text_width(longer, size, weight) > width and len(longer) > 1:
                 fitting = next(
-                    n for n in range(len(longer) - 1, 0, -1) if n == 1 or text_width(longer[:n], size) <= width
+                    n for n in range(len(longer) - 1, 0, -1) if n == 1 or text_width(longer[:n], size, weight) <= width
                 )
                 lines.append(longer[:fitting])
                 longer = longer[fitting:]
@@ -113,9 +116,10 @@ def wrapped(text: str, width: float, size: float) -> str:
 
 
 @lru_cache(maxsize=4096)
-def text_width(text: str, size: float) -> float:
+def text_width(text: str, size: float, weight: str = "normal") -> float:
     """Inches that a line takes in the figures' font, at a size in points."""
-    return TextPath((0, 0), text, size=size, prop=FontProperties(family=STYLE["font.family"])).get_extents().width / 72
+    font = FontProperties(family=STYLE["font.family"], weight=weight)
+    return TextPath((0, 0), text, size=size, prop=font).get_extents().width / 72
 
 
 def _height(text: str) -> float:
@@ -137,7 +141,8 @@ def _fill(sheet: Sheet, row: Row, side: float, tall: float) -> None:
     room = max(map(_height, headings), default=0.0)
     for column, heading in enumerate(headings):
         middle = MARGIN + (column + 0.5) * side
-        sheet.write(middle, heading, room - 0.03, NORMAL, ha="center", linespacing=1.05)
+        # on the baseline of its last line: letters like g would lift it
+        sheet.write(middle, heading, room - 0.07, NORMAL, ha="center", va="baseline", linespacing=1.05)
     sheet.used += room
     if row.label:
         sheet.write(MARGIN + side + GAP / 2, row.label, _height(row.label) - 0.04, NORMAL, fontweight="bold")
@@ -152,8 +157,10 @@ def _fill(sheet: Sheet, row: Row, side: float, tall: float) -> None:
     sheet.used += tall + GAP
 
 
-def _bar_width(sheet_width: float, count: int) -> float:
-    return min(BAR_WIDTH, 0.62 * sheet_width / count)
+def _bar_width(bar: Bar, share: float) -> float:
+    """Width of a scale that has `share` inches for itself and for the texts at its ends."""
+    texts = max(text_width(line, SMALL) for _, text in bar.ticks for line in text.splitlines())
+    return min(BAR_WIDTH, share - texts - GAP)
 
 
 def _bars_height(bars: Sequence[Bar]) -> float:
@@ -169,9 +176,8 @@ def _draw_bars(sheet: Sheet, bars: Sequence[Bar]) -> None:
         return
     room = max(_height(bar.heading) for bar in bars)
     share = (sheet.width - 2 * MARGIN) / len(bars)
-    width = _bar_width(sheet.width, len(bars))
     for number, bar in enumerate(bars):
-        middle = MARGIN + (number + 0.5) * share
+        middle, width = MARGIN + (number + 0.5) * share, _bar_width(bar, share)
         if bar.heading:
             sheet.write(middle, bar.heading, room - 0.04, SMALL, ha="center")
         sheet.used += room

@@ -121,14 +121,14 @@ def bar(palette: Palette, heading: str = "", end: str = "max |S|") -> Bar:
         heading: the methods' names, or empty.
         end: what the colours' end is.
     """
-    return Bar(palette.coloured(_gradient(palette), 1.0), _ticks(palette, end, "0"), heading)
+    return Bar(palette.coloured(_gradient(palette), 1.0), _ticks(palette, end), heading)
 
 
 def overlay_bar(palette: Palette, heading: str = "", end: str = "max |S|") -> Bar:
     """The scale of maps drawn by `Palette.laid_over`, on a picture of an even grey; arguments as of `bar`."""
     gradient = _gradient(palette)
     even = np.full((*gradient.shape, 3), MIDDLE_GREY)
-    return Bar(palette.laid_over(even, gradient, 1.0), _ticks(palette, end, "0\nthe picture, grey"), heading)
+    return Bar(palette.laid_over(even, gradient, 1.0), _ticks(palette, end), heading)
 
 
 def palette_of(signed: bool) -> Palette:
@@ -162,10 +162,10 @@ def _gradient(palette: Palette) -> np.ndarray:
     return np.linspace(palette.low, 1, STEPS)[None]
 
 
-def _ticks(palette: Palette, end: str, zero: str) -> tuple[tuple[float, str], ...]:
+def _ticks(palette: Palette, end: str) -> tuple[tuple[float, str], ...]:
     against, in_favour = palette.ends
     lowest = ((0.0, f"−{end}\n{against}"),) if palette.low < 0 else ()
-    return (*lowest, (palette.low / (palette.low - 1), zero), (1.0, f"{end}\n{in_favour}"))
+    return (*lowest, (palette.low / (palette.low - 1), "0"), (1.0, f"{end}\n{in_favour}"))
 
 
 def draw_panel(axes: Axes, panel: Panel) -> None:
