@@ -48,7 +48,8 @@ class Sheet:
     def write(self, x: float, text: str, height: float, size: float, **style: Any) -> None:
         """Write text at `x` into the next `height` inches, at their bottom unless `va` says otherwise."""
         y = self.used + (0.0 if style.get("va") == "top" else height)
-        self.figure.text(x / self.width, 1 - y / self.height, text, **{"va": "bottom", "fontsize": size, **style})
+        drawn: dict[str, Any] = {"va": "bottom", "fontsize": size, **style}
+        self.figure.text(x / self.width, 1 - y / self.height, text, **drawn)
 
     def place(self, left: float, width: float, height: float) -> tuple[float, float, float, float]:
         """A rectangle whose upper edge is where the sheet is filled to, for `Figure.add_axes`."""

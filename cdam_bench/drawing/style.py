@@ -38,7 +38,8 @@ def styled() -> Iterator[None]:
     """Inside, figures get this style, whatever the user's own matplotlibrc says."""
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(STYLE)
+        settings: Any = mpl.rcParams  # its keys are a list of literals, too long to repeat in the type of STYLE
+        settings.update(STYLE)
         yield
 
 

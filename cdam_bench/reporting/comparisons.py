@@ -103,7 +103,7 @@ class Comparison:
         return {
             cell.key: (
                 [self._places[name] for name in cell.scores["image"]],
-                {name: column.to_numpy() for name, column in cell.scores.items() if column.dtype.kind in "bif"},
+                {str(name): column.to_numpy() for name, column in cell.scores.items() if column.dtype.kind in "bif"},
             )
             for cell in self.cells
         }

@@ -1,9 +1,9 @@
 """A training step whose batch is divided among threads."""
 
-from functools import reduce
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
+from functools import reduce
 from typing import Any
 
 import torch
