@@ -14,7 +14,8 @@ from cdam_bench.datasets import DigitScenes
 from cdam_bench.datasets.concepts import Concepts
 from cdam_bench.estimators import CDAM, AttentionMap
 from cdam_bench.explaining.attention import correlation, head_shares
-from cdam_bench.explaining.explanation import named_backbone, prepare
+from cdam_bench.explaining.named import named_backbone
+from cdam_bench.explaining.picture import prepare
 
 here = Path(__file__).parent if "__file__" in globals() else Path()  # a notebook runs in its own folder
 PICTURE = here / "images" / "two_digits.png"

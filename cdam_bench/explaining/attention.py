@@ -7,7 +7,6 @@ the head's part of CDAM is A_i times a number that says what the token holds. De
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -15,10 +14,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
-from cdam_bench.explaining.figure import FONT
+from cdam_bench.drawing.style import styled
 
 if TYPE_CHECKING:
-    from cdam_bench.explaining.explanation import Prepared
+    from cdam_bench.explaining.picture import Prepared
     from cdam_bench.explaining.targets import Target
 
 DOT = {"s": 9, "alpha": 0.55, "linewidths": 0}
@@ -70,8 +69,7 @@ def correlation(x: np.ndarray, y: np.ndarray) -> float:
 
 def scatter_figure(prepared: "Prepared", targets: "list[Target]") -> Figure:
     """CDAM of every patch token against its attention (mean over heads), a panel per target: the paper's Fig. S1."""
-    with mpl.rc_context():
-        _use_style()
+    with styled():
         figure = Figure(figsize=(3.4 * len(targets), 3.3), layout="constrained")
         panels = figure.subplots(1, len(targets), squeeze=False)[0]
         for axes, target in zip(panels, targets, strict=True):
@@ -83,6 +81,7 @@ def scatter_figure(prepared: "Prepared", targets: "list[Target]") -> Figure:
             axes.set_xlabel("attention, mean over heads")
             _plain_ends(axes)
         panels[0].set_ylabel("CDAM")
+        figure.suptitle(f"{prepared.name}\nbackbone: {prepared.backbone_name}", fontsize=11)
     return figure
 
 
@@ -92,8 +91,7 @@ def heads_figure(prepared: "Prepared", target: "Target") -> Figure:
     heads = len(found.attention)
     columns = 2 if heads <= 4 else 3
     rows = -(-heads // columns)
-    with mpl.rc_context():
-        _use_style()
+    with styled():
         figure = Figure(figsize=(2.35 * columns, 2.25 * rows + 1.0), layout="constrained")
         panels = figure.subplots(rows, columns, squeeze=False).flat
         for h, axes in enumerate(panels):
@@ -109,18 +107,12 @@ def heads_figure(prepared: "Prepared", target: "Target") -> Figure:
             )
             axes.set_title(f"head {h + 1}: r = {_signed(correlation(attention, shares))}", fontsize=11)
             _plain_ends(axes)
+        title = f"{prepared.name}, target: {target.name}\nbackbone: {prepared.backbone_name}"
         figure.supxlabel("attention of the token", fontsize=11)
         figure.supylabel("CDAM of the head", fontsize=11)
         handles, labels = figure.axes[0].get_legend_handles_labels()
-        figure.legend(
-            handles, labels, loc="outside upper center", ncols=2, frameon=False, title=f"target: {target.name}"
-        )
+        figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False, title=title)
     return figure
-
-
-def _use_style() -> None:
-    mpl.rcdefaults()
-    mpl.rcParams.update(FONT | {"axes.spines.top": False, "axes.spines.right": False})
 
 
 def _plain_ends(axes: Axes) -> None:
@@ -130,4 +122,6 @@ def _plain_ends(axes: Axes) -> None:
 
 
 def _signed(value: float) -> str:
+    if np.isnan(value):
+        return "undefined"
     return f"{value:.2f}".replace("-", "−")

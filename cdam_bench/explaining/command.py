@@ -1,64 +1,57 @@
-"""scripts/explain.py: figures, maps and tables of a picture or a folder of them."""
+"""`cdam-bench explain`: figures, maps and tables of a picture or a folder of them."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-from hydra import compose
+import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 from tqdm import tqdm
 
-from cdam_bench.backbones import Backbone, JoinedHeads, load_backbone
-from cdam_bench.cli.app import run
-from cdam_bench.configs import config_dir
+from cdam_bench.backbones import Backbone, JoinedHeads
+from cdam_bench.configs import build_backbone, build_preprocessing, choices, config_dir, instantiate, plain
 from cdam_bench.datasets import Preprocessing
 from cdam_bench.datasets.concepts import ConceptSource, warn_about_examples
 from cdam_bench.datasets.pictures import PictureFile, check_pictures, is_picture, read_picture
-from cdam_bench.errors import require
-from cdam_bench.estimators import Estimator
+from cdam_bench.drawing.style import rendered
+from cdam_bench.errors import require, require_whole, unknown_name
 from cdam_bench.explaining.attention import heads_figure, scatter_figure
-from cdam_bench.explaining.explanation import Explanation, explain_prepared, prepare
-from cdam_bench.explaining.figure import png_bytes
+from cdam_bench.explaining.explanation import Explanation, explain_prepared
+from cdam_bench.explaining.figure import check_settings
+from cdam_bench.explaining.named import EXPLAIN
+from cdam_bench.explaining.picture import prepare
 from cdam_bench.store.files import write_atomically
 
-CONFIG = "explain"
-
-
-def main() -> None:
-    """`python scripts/explain.py`."""
-    # concept is a path, a list or a group of settings; Hydra merges keys into what is null only with a plus
-    sys.argv = [f"+{one}" if one.startswith("concept.") else one for one in sys.argv]
-    run(explain_pictures, CONFIG)
+CONCEPT_KEYS = ("source", "imagenet_class", "count", "data_dir", "similarity", "save_as")
 
 
 def explain_pictures(config: DictConfig) -> None:
     """Explain the pictures that `config` names, one figure each.
 
     Args:
-        config: composed from conf/explain.yaml.
+        config: composed from conf/scripts/explain.yaml.
     Raises:
-        UserError: for settings, pictures or targets that cannot be; pictures are checked before anything is written.
+        UserError: for settings, pictures or targets that cannot be; pictures are checked before anything is written. A picture
+            whose outputs or maps have NaN gets no files.
     """
+    figure: dict[str, Any] = plain(config.figure)
+    check_settings(**figure)
+    seed = require_whole("seed", config.seed)
     paths = find_pictures(config.image)
     estimators = chosen_estimators()
     targets = listed_targets(config)
     backbone, preprocessing = chosen_backbone(config, with_classes=config.concept is None or bool(targets))
-    figure: dict[str, Any] = OmegaConf.to_container(config.figure)
-    settings = {
-        name: value for name, value in OmegaConf.to_container(config, resolve=True).items() if name != "estimator"
-    }
+    settings = {name: value for name, value in plain(config).items() if name != "estimator"}
     settings["estimators"] = estimators["settings"]
     if config.concept is not None:
-        targets = [*targets, *_concept_names(backbone)]
+        targets = [*targets, *_concept_head(backbone).names]
+    backbone_name = str(HydraConfig.get().runtime.choices.backbone)
     for path in tqdm(paths, desc="explaining", unit="picture", disable=len(paths) == 1):
+        prepared = prepare(path, backbone, preprocessing, config.image_size, backbone_name)
         warn_about_examples(_concept_head(backbone), [path.name], preprocessing(read_picture(PictureFile(path)))[None])
-        prepared = prepare(path, backbone, preprocessing, config.image_size)
         explanation = explain_prepared(
-            prepared, estimators["methods"], targets or "predicted", config.class_names, config.seed
+            prepared, estimators["methods"], targets or "predicted", config.class_names, seed
         )
         files = explanation.save(config.output_dir, settings, **figure)
         if config.scatter:
@@ -66,7 +59,7 @@ def explain_pictures(config: DictConfig) -> None:
             extra |= {f"heads_{target.name}": heads_figure(prepared, target) for target in explanation.targets}
             for name, drawn in extra.items():
                 files.append(Path(config.output_dir) / f"{path.stem}_{name.replace(' ', '_').replace('/', '_')}.png")
-                write_atomically(files[-1], png_bytes(drawn))
+                write_atomically(files[-1], rendered(drawn, "png"))
         report(path, explanation, files)
 
 
@@ -105,26 +98,29 @@ def chosen_estimators() -> dict[str, Any]:
     An argument on the command line (estimator.num_samples=10) goes to every listed estimator that has it.
     """
     settings, methods = {}, {}
-    for name in _listed_estimators():
-        own = compose(f"estimator/{name}").estimator
+    listed, known = _listed_estimators(), choices("estimator")
+    require(bool(listed), "estimator=[]: name at least one")
+    for name in listed:
+        if name not in known:
+            raise unknown_name("estimator", name, known)
+        own = hydra.compose(f"estimator/{name}").estimator  # of the running command, with the user's own folder
         for override in HydraConfig.get().overrides.task:
             key, _, value = override.lstrip("+").partition("=")
             group, _, argument = key.partition(".")
             if group == "estimator" and (argument in own or override.startswith("+")):
                 own = OmegaConf.merge(own, OmegaConf.from_dotlist([f"{argument}={value}"]))
-        settings[name] = OmegaConf.to_container(own)
-        methods[name]: Estimator = instantiate(own)
+        settings[name], methods[name] = plain(own), instantiate(own, "estimator")
     return {"settings": settings, "methods": methods}
 
 
 def _listed_estimators() -> list[str]:
-    """What the command line or conf/explain.yaml lists; Hydra composes the list, but merges its files into one."""
+    """What the command line or the command's configuration lists; Hydra composes the list, but merges its files into one."""
     overrides = [one for one in HydraConfig.get().overrides.task if one.startswith("estimator=")]
-    defaults = OmegaConf.load(config_dir() / f"{CONFIG}.yaml").defaults
-    chosen = next(entry.estimator for entry in defaults if "estimator" in entry)
+    defaults = OmegaConf.load(config_dir() / f"{EXPLAIN}.yaml").defaults
+    chosen = next(entry["/estimator"] for entry in defaults if "/estimator" in entry)
     if overrides:
         chosen = OmegaConf.from_dotlist(overrides[-1:]).estimator
-    return [chosen] if isinstance(chosen, str) else list(chosen)
+    return [chosen] if isinstance(chosen, str) else [str(one) for one in chosen or ()]
 
 
 def listed_targets(config: DictConfig) -> list[str]:
@@ -138,47 +134,30 @@ def listed_targets(config: DictConfig) -> list[str]:
 
 
 def chosen_backbone(config: DictConfig, with_classes: bool) -> tuple[Backbone, Preprocessing]:
-    """The backbone with its class head, the concepts', or both; random weights come from the seed, and are said to be random."""
-    settings: dict[str, Any] = OmegaConf.to_container(config.backbone, resolve=True)
-    for about in ("source", "licence"):
-        settings.pop(about, None)
-    preprocessing = instantiate(settings.pop("preprocessing"))
-    if settings["checkpoint"] is None and not settings["pretrained"]:
-        name = HydraConfig.get().runtime.choices.backbone
-        print(
-            f"warning: the weights of {name} are random (backbone.checkpoint=null): its maps mean nothing",
-            file=sys.stderr,
-        )
-    if not with_classes:
-        settings["head"] = nn.Identity()
-    with torch.random.fork_rng():
-        torch.manual_seed(config.seed)
-        backbone = load_backbone(
-            **settings,
-            weights_dir=config.paths.weights_dir,
-            device=config.runtime.device,
-            precision=config.runtime.precision,
-        )
+    """The backbone with its own head, with that of the concepts, or with both."""
+    preprocessing = build_preprocessing(config)
+    # what a head describes may belong to the ViT as well, as fine-tuned weights do
+    needs_head = with_classes or isinstance(plain(config.backbone).get("head"), dict)
+    backbone = build_backbone(config, None if needs_head else nn.Identity())
     if config.concept is None:
         return backbone, preprocessing
-    given = OmegaConf.to_container(config.concept) if OmegaConf.is_config(config.concept) else config.concept
+    given = plain(config.concept)
     arguments = given if isinstance(given, dict) else {"source": given}
     arguments = {"data_dir": config.paths.data_dir, "similarity": config.similarity, **arguments}
-    unknown = arguments.keys() - {"source", "imagenet_class", "count", "data_dir", "similarity", "save_as"}
-    require(
-        not unknown,
-        f"concept.{', '.join(sorted(unknown))} is unknown: use source, imagenet_class, count, similarity, save_as",
-    )
+    for name in arguments:
+        if name not in CONCEPT_KEYS:
+            raise unknown_name("key", f"concept.{name}", (f"concept.{one}" for one in CONCEPT_KEYS))
     concepts = ConceptSource(**arguments).concepts(backbone, preprocessing)
+    shown = ", ".join(concepts.names)
+    require(
+        bool(concepts.vectors.isfinite().all()),
+        f"concepts {shown}: NaN or infinite vectors; are the weights of the backbone damaged?",
+    )
     file = concepts.save(Path(config.output_dir) / "concepts" / f"{'_'.join(concepts.names)}.safetensors")
-    tqdm.write(f"concepts {', '.join(concepts.names)} → {file}")
+    tqdm.write(f"concepts {shown} → {file}")
     head = concepts.head(arguments["similarity"])
     return backbone.with_head(JoinedHeads(backbone.head, head) if with_classes else head), preprocessing
 
 
-def _concept_head(backbone: Backbone) -> nn.Module:
+def _concept_head(backbone: Backbone) -> Any:
     return backbone.head.heads[-1] if isinstance(backbone.head, JoinedHeads) else backbone.head
-
-
-def _concept_names(backbone: Backbone) -> list[str]:
-    return list(_concept_head(backbone).names)

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
 from cdam_bench.backbones.heads import SIMILARITIES
-from cdam_bench.configs import build_backbone
+from cdam_bench.configs import build_backbone, build_preprocessing
 from cdam_bench.datasets import DigitScenes, Preprocessing
 from cdam_bench.datasets.concepts import Concepts
 from cdam_bench.datasets.digits import CLASS_NAMES
@@ -92,10 +91,10 @@ def measure_pointing(config: DictConfig) -> None:
     """Measure every digit that `config` lists, print a table, and write the numbers.
 
     Args:
-        config: composed from conf/measure_concepts.yaml.
+        config: composed from conf/scripts/measure_concepts.yaml.
     """
     require(config.num_scenes >= 2, f"num_scenes={config.num_scenes}: an interval needs at least 2")
-    backbone, preprocessing = build_backbone(config), instantiate(config.backbone.preprocessing)
+    backbone, preprocessing = build_backbone(config), build_preprocessing(config)
     rows: dict[str, dict[str, dict[str, float]]] = {}
     print(f"{'digit':<6}{'class':>20}" + "".join(f"{name:>20}" for name in SIMILARITIES))
     for digit in config.digits:

@@ -5,13 +5,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from cdam_bench.backbones import JoinedHeads
 from cdam_bench.datasets.imagenet_classes import NUM_CLASSES, synonyms
 from cdam_bench.errors import UserError, nearest_names, require
 
 Names = Sequence[Sequence[str]]  # per output of the head its names, the first one for showing
 TOP = re.compile(r"top([1-9]\d*)")
+CLASSES = "classes"  # the kind of output that competes; the others are concepts, labels and quantities
+VALUES = {
+    CLASSES: "logit",
+    "concepts": "similarity",
+    "labels": "logit",
+    "quantities": "value",
+}  # what an output is called
 
 
 @dataclass(frozen=True)
@@ -22,13 +30,67 @@ class Target:
         index: which.
         name: for showing, unique among the targets of one picture.
         output: the head's value for this picture: logit of a class, similarity to a concept.
-        probability: of a class, by softmax over all classes; None for a concept.
+        probability: of a class, by softmax over all classes; None for outputs that do not compete.
+        kind: of output: classes, concepts, labels or quantities.
     """
 
     index: int
     name: str
     output: float
     probability: float | None
+    kind: str = CLASSES
+
+    @property
+    def heading(self) -> str:
+        """Name with the probability of a class, or with the output's value."""
+        if self.probability is not None:
+            return f"{self.name} ({100 * self.probability:.0f} %)"
+        return f"{self.name} ({VALUES[self.kind]} {self.output:.3g})"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a head says.
+
+    Args:
+        names: of every output.
+        kinds: of every output; classes come first.
+    """
+
+    names: Names
+    kinds: tuple[str, ...]
+
+    @property
+    def num_classes(self) -> int:
+        """How many of the outputs are classes."""
+        return self.kinds.count(CLASSES)
+
+
+def outputs_of(head: nn.Module, count: int, names: Sequence[str] | None = None) -> Outputs:
+    """Names and kinds of a head's outputs: its own `names` and `output_kind` where it has them, else classes.
+
+    Args:
+        head: any, or JoinedHeads of several, that of the classes first.
+        count: outputs of the head.
+        names: of the classes, if known.
+    Raises:
+        UserError: for another number of names than there are classes.
+    """
+    parts = list(head.heads) if isinstance(head, JoinedHeads) else [head]
+    own = [(name, getattr(part, "output_kind", CLASSES)) for part in parts for name in getattr(part, "names", ())]
+    own_classes = [name for name, kind in own if kind == CLASSES]
+    others = [(name, kind) for name, kind in own if kind != CLASSES]
+    num_classes = count - len(others)
+    require(
+        names is None or len(names) == num_classes,
+        f"{len(names or ())} class names for a head with {num_classes} classes",
+    )
+    if names is None:
+        known = [(name,) for name in own_classes] if len(own_classes) == num_classes else class_names(num_classes)
+    else:
+        known = [(name,) for name in names]
+    kinds = (*(CLASSES for _ in range(num_classes)), *(kind for _, kind in others))
+    return Outputs([*known, *((name,) for name, _ in others)], kinds)
 
 
 def class_names(num_classes: int) -> Names:
@@ -58,7 +120,7 @@ def find_output(target: str | int, names: Names, ranking: Sequence[int]) -> int:
         return int(text)
     rank = 1 if text.lower() == "predicted" else int(match[1]) if (match := TOP.fullmatch(text.lower())) else None
     if rank is not None:
-        require(bool(ranking), f"target={text}: without a class head nothing is predicted; name a concept")
+        require(bool(ranking), f"target={text}: without classes nothing is predicted; name an output")
         require(rank <= len(ranking), f"target={text}: there are only {len(ranking)} classes")
         return ranking[rank - 1]
     near = nearest_names(text, known)
@@ -66,29 +128,29 @@ def find_output(target: str | int, names: Names, ranking: Sequence[int]) -> int:
     raise UserError(f"target={text} is unknown: {hint}")
 
 
-def describe(indices: Sequence[int], names: Names, outputs: Tensor, num_classes: int) -> list[Target]:
+def describe(indices: Sequence[int], outputs: Outputs, values: Tensor) -> list[Target]:
     """Targets of one picture, without repetitions.
 
     Args:
         indices: outputs of the head.
-        names: of every output.
-        outputs: (C,) of the picture.
-        num_classes: the first so many outputs are classes, the others concepts.
+        outputs: what they are.
+        values: (C,) of the picture.
     """
-    probabilities = outputs[:num_classes].double().softmax(0)
+    probabilities = values[: outputs.num_classes].double().softmax(0)
     wanted = list(dict.fromkeys(indices))
-    shown = [names[index][0] for index in wanted]
+    shown = [outputs.names[index][0] for index in wanted]
     return [
         Target(
             index=index,
             name=name if shown.count(name) == 1 else f"{name} ({index})",
-            output=float(outputs[index]),
-            probability=float(probabilities[index]) if index < num_classes else None,
+            output=float(values[index]),
+            probability=float(probabilities[index]) if index < outputs.num_classes else None,
+            kind=outputs.kinds[index],
         )
         for index, name in zip(wanted, shown, strict=True)
     ]
 
 
-def ranked(outputs: Tensor, num_classes: int) -> list[int]:
+def ranked(values: Tensor, num_classes: int) -> list[int]:
     """Classes of one picture, most probable first."""
-    return torch.argsort(outputs[:num_classes], descending=True, stable=True).tolist()
+    return torch.argsort(values[:num_classes], descending=True, stable=True).tolist()

@@ -1,33 +1,65 @@
-"""scripts/explain.py as users run it."""
+"""`cdam-bench explain` as users run it."""
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
 
-from cdam_bench.explaining.command import main
+from cdam_bench import configs
+from cdam_bench.cli.program import overview
+from cdam_bench.lidc.finetuned import HEAD, kept_digest, save_finetuned
 from tests.datasets.test_concepts import save_pictures
+from tests.scripts import command
 
 PICTURE = Path(__file__).parents[2] / "docs/images/two_digits.png"
+BIOMARKERS = ["margin", "sphericity", "texture"]
 
 
 @pytest.fixture
-def explain(tmp_path, monkeypatch):
-    """`python scripts/explain.py …` with tmp_path/out as its output; returns the exit status."""
+def explain(tmp_path):
+    """`cdam-bench explain …` with tmp_path/out as its output; returns the exit status."""
 
     def run(*overrides):
         fast = [] if any(word.startswith("estimator=") for word in overrides) else ["estimator=cdam"]
-        monkeypatch.setattr(sys, "argv", ["explain", f"output_dir={tmp_path / 'out'}", *fast, *overrides])
-        try:
-            main()
-        except SystemExit as exit_:
-            return int(exit_.code or 0)
-        return 0
+        return command("explain", f"output_dir={tmp_path / 'out'}", *fast, *overrides)
 
     return run
+
+
+@pytest.fixture
+def finetuned(tmp_path):
+    """Makes a fine-tuned file for digits_vit: a task's name → overrides that choose it."""
+
+    def make(task):
+        vit, _ = configs.build_vit(configs.compose(["backbone=digits_vit"], "scripts/explain"))
+        outputs = BIOMARKERS if task == "biomarkers" else ["malignancy"]
+        generator = torch.Generator().manual_seed(0)
+        changed = {"norm.weight": 1.5 * vit.state_dict()["norm.weight"]}
+        head = {
+            name: torch.randn(*shape, generator=generator)
+            for name, shape in zip(HEAD, ((len(outputs), 128), (len(outputs),)), strict=True)
+        }
+        card = {
+            "task": task,
+            "split": "paper",
+            "fold": 0,
+            "outputs": outputs,
+            "image": {"size": 64, "mean": 0.3, "std": 0.2},
+            "kept": kept_digest(vit, set(changed)),
+            "backbone": "digits_vit",
+        }
+        path = tmp_path / f"{task}.safetensors"
+        save_finetuned(path, changed | head, card)
+        return ["backbone=lidc_digits_vit", f"backbone.head.weights={path}", f"backbone.head.task={task}"]
+
+    return make
 
 
 def maps_of(folder, name="two_digits"):
@@ -84,10 +116,134 @@ def test_an_explained_example_is_warned_about(explain, tmp_path, capsys):
 def test_random_weights_are_said_to_be_random_and_come_from_the_seed(explain, tmp_path, capsys):
     random = ("backbone.checkpoint=null", f"image={PICTURE}", "target=3")
     assert explain(*random) == 0
-    assert "weights of digits_vit are random" in capsys.readouterr().err
+    (warning,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    assert "the weights are random" in warning
     first = maps_of(tmp_path)["cdam/3"]
+    configs._kept_backbone.cache_clear()
     assert explain(*random) == 0
     np.testing.assert_array_equal(maps_of(tmp_path)["cdam/3"], first)
+
+
+def test_fine_tuned_quantities_are_all_explained_and_shown_with_their_values(explain, finetuned, tmp_path, capsys):
+    assert explain(f"image={PICTURE}", *finetuned("biomarkers")) == 0
+    assert set(maps_of(tmp_path)) == {f"cdam/{name}" for name in BIOMARKERS}
+    out = capsys.readouterr().out
+    assert re.search(r"quantity +value", out)
+    assert "probability" not in out
+    about = json.loads((tmp_path / "out/two_digits.json").read_text())
+    assert about["backbone"] == "lidc_digits_vit"
+    assert [(target["name"], target["probability"]) for target in about["targets"]] == [
+        (one, None) for one in BIOMARKERS
+    ]
+    assert about["predictions"] == []
+
+
+def test_one_fine_tuned_output_is_a_label_and_not_a_class_of_100_percent(explain, finetuned, tmp_path, capsys):
+    assert explain(f"image={PICTURE}", "target=malignancy", *finetuned("malignancy")) == 0
+    assert set(maps_of(tmp_path)) == {"cdam/malignancy"}
+    assert "%" not in capsys.readouterr().out
+
+
+def test_fine_tuned_weights_see_the_picture_in_grey_and_their_own_values(explain, finetuned, tmp_path):
+    """Computed here by hand: changed norm, own head, grey picture with the card's mean and standard deviation."""
+    overrides = finetuned("biomarkers")
+    assert explain(f"image={PICTURE}", *overrides) == 0
+    grey = np.asarray(Image.open(PICTURE).convert("RGB")).astype(np.float64) @ [0.299, 0.587, 0.114]
+    image = torch.tensor((grey.round() / 255 - 0.3) / 0.2, dtype=torch.float32).expand(1, 3, -1, -1)
+    vit, _ = configs.build_vit(configs.compose(["backbone=digits_vit"], "scripts/explain"))
+    tensors = load_file(tmp_path / "biomarkers.safetensors")
+    vit.eval().norm.weight.data = tensors["norm.weight"]
+    expected = vit.forward_features(image)[0, 0] @ tensors["head.weight"].T + tensors["head.bias"]
+    about = json.loads((tmp_path / "out/two_digits.json").read_text())
+    found = [target["output"] for target in about["targets"]]
+    np.testing.assert_allclose(found, expected.detach(), rtol=1e-3)
+
+
+def test_a_concept_can_be_explained_with_fine_tuned_weights(explain, finetuned, tmp_path):
+    folder = save_pictures(tmp_path / "stripes", 2)
+    assert explain(f"image={PICTURE}", f"concept={folder}", *finetuned("malignancy")) == 0
+    assert set(maps_of(tmp_path)) == {"cdam/stripes"}
+
+
+@pytest.mark.parametrize("backbone", [name for name in configs.choices("backbone") if name.startswith("lidc_")])
+def test_an_offered_backbone_without_its_weights_says_how_they_are_made(backbone, explain, tmp_path, capsys):
+    weights = f"paths.weights_dir={tmp_path}"
+    assert (
+        explain(f"image={PICTURE}", f"backbone={backbone}", weights, "backbone.head.weights=nowhere.safetensors") == 2
+    )
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "train lidc" in line
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """digits_vit with a NaN in its head."""
+    tensors = load_file(Path(configs.PACKAGE) / "weights" / "digits_vit.safetensors")
+    tensors["head.bias"][3] = float("nan")
+    save_file(tensors, tmp_path / "broken.safetensors")
+    return f"backbone.checkpoint={tmp_path / 'broken.safetensors'}"
+
+
+def test_nan_weights_are_told_in_one_line_and_nothing_is_written(explain, broken, tmp_path, capsys):
+    assert explain(f"image={PICTURE}", broken) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "picture two_digits" in line
+    assert "NaN" in line
+    assert not (tmp_path / "out").exists()
+
+
+OWN_ESTIMATOR = """
+import torch
+from cdam_bench.estimators import Estimator
+
+
+class Broken(Estimator):
+    signed = False
+
+    def attribute(self, backbone, images, targets, seeds=None):
+        return torch.full((*targets.shape, *images.shape[-2:]), {value})
+"""
+
+
+@pytest.fixture
+def own_estimator(tmp_path, monkeypatch):
+    """Writes an estimator that gives one value everywhere, outside the package: the overrides that choose it."""
+
+    def write(value):
+        (tmp_path / "conf/estimator").mkdir(parents=True)
+        (tmp_path / "conf/estimator/mine.yaml").write_text("_target_: my_estimator_of_explain.Broken\n")
+        (tmp_path / "my_estimator_of_explain.py").write_text(OWN_ESTIMATOR.format(value=value))
+        monkeypatch.syspath_prepend(tmp_path)
+        monkeypatch.delitem(sys.modules, "my_estimator_of_explain", raising=False)
+        return ["estimator=[cdam,mine]", "--config-dir", str(tmp_path / "conf")]
+
+    return write
+
+
+@pytest.mark.parametrize("value", ["float('nan')", "float('inf')"])
+def test_a_map_that_is_not_finite_names_its_estimator_and_writes_nothing(
+    value, explain, own_estimator, tmp_path, capsys
+):
+    assert explain(f"image={PICTURE}", *own_estimator(value)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "estimator mine" in line
+    assert "two_digits" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_method_of_ones_own_is_explained_with(explain, own_estimator, tmp_path):
+    assert explain(f"image={PICTURE}", "target=7", *own_estimator("2.0")) == 0
+    assert (maps_of(tmp_path)["mine/7"] == 2.0).all()
+
+
+def test_help_names_commands_and_choices_that_exist(explain, capsys):
+    assert explain("--help") == 0
+    text = capsys.readouterr().out
+    assert set(re.findall(r"cdam-bench (\w+)", text)) == {"explain"}
+    assert "  explain " in overview()
+    assert all(name in text for group in ("backbone", "estimator") for name in configs.choices(group))
+    assert "metric" not in text
+    assert "scripts/" not in text
 
 
 def test_scatter_draws_attention_and_heads(explain, tmp_path):
@@ -112,7 +268,11 @@ MISTAKES = {
         [f"image={PICTURE}", "concept.imagenet_class=hammer", "paths.data_dir=nowhere"],
         "set paths.data_dir",
     ),
-    "unknown key": ([f"image={PICTURE}", "concept.klass=hammer"], "concept.klass is unknown"),
+    "unknown key": ([f"image={PICTURE}", "concept.klass=hammer"], "key=concept.klass is unknown"),
+    "no estimator": ([f"image={PICTURE}", "estimator=[]"], "name at least one"),
+    "seed of words": ([f"image={PICTURE}", "seed=later"], "seed=later"),
+    "unknown colours": ([f"image={PICTURE}", "figure.colours=RdBu_"], "did you mean RdBu"),
+    "another figure": ([f"image={PICTURE}", "figure.style=side"], "beside or overlay"),
     "unknown similarity": ([f"image={PICTURE}", f"concept={PICTURE.parent}", "similarity=l1"], "dot, cosine, neg_l2"),
     "clip in percent": ([f"image={PICTURE}", "figure.clip=99"], "between 0 and 1"),
 }

@@ -72,6 +72,8 @@ def test_native_resolution_keeps_shape_and_pixels(square):
         ({"image_size": "huge"}, "number of pixels, or native"),
         ({"targets": 7}, "outputs 0…6"),
         ({"estimators": "smoth_cdam"}, "did you mean smooth_cdam"),
+        ({"image_size": 10**9}, "patches are too many"),
+        ({"estimators": []}, "no estimator"),
         ({"names": ["a"]}, "1 class names for a head with 7"),
     ],
 )
@@ -112,6 +114,36 @@ def test_saved_files_hold_the_maps_and_say_what_they_are(square, tmp_path):
     assert [target["index"] for target in content["targets"]] == [1, 2]
     with Image.open(png) as figure:
         assert figure.format == "PNG"
+
+
+def test_nan_in_the_outputs_is_refused_with_the_pictures_name(square):
+    broken = square.with_head(copy.deepcopy(square.head))
+    broken.head.bias[0] = float("nan")
+    with pytest.raises(UserError, match=r"picture.*NaN"):
+        cdam_bench.explain(picture(32, 32), broken, targets=1, preprocessing=PREPROCESSING)
+
+
+def test_nan_in_a_map_is_refused_with_the_estimators_name(square):
+    class Broken(CDAM):
+        def attribute(self, *inputs):
+            return super().attribute(*inputs) * float("nan")
+
+    with pytest.raises(UserError, match=r"estimator Broken.*NaN"):
+        cdam_bench.explain(picture(32, 32), square, Broken(), 1, preprocessing=PREPROCESSING)
+
+
+def test_a_json_file_never_holds_what_is_no_json(square, tmp_path):
+    found = cdam_bench.explain(picture(32, 32), square, targets=1, preprocessing=PREPROCESSING)
+    with pytest.raises(ValueError, match="JSON"):
+        found.save(tmp_path, {"seed": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_explanation_names_its_backbone_and_knows_which_maps_are_signed(square):
+    named = cdam_bench.explain(picture(64, 64), "digits_vit", ["cdam", "gradcam"], 1)
+    assert (named.backbone, named.signed) == ("digits_vit", {"cdam": True, "gradcam": False})
+    own = cdam_bench.explain(picture(32, 32), square, targets=1, preprocessing=PREPROCESSING)
+    assert own.backbone == "a ViT of 3 blocks, width 48, patch 8"
 
 
 def test_a_file_and_its_picture_in_memory_give_the_same_maps(square, tmp_path):

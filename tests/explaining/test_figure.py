@@ -1,16 +1,13 @@
-"""The figure of an explanation: colours, scales and caption."""
+"""The figure of an explanation: what it says, and that it can be read."""
 
 import numpy as np
 import pytest
-from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from cdam_bench.errors import UserError
 from cdam_bench.explaining.explanation import Explanation
-from cdam_bench.explaining.figure import caption_of, coloured, limits, overlay
+from cdam_bench.explaining.figure import caption_of
 from cdam_bench.explaining.targets import Target
-
-MAPS = [np.linspace(-2, 1, 101).reshape(1, 101), np.zeros((1, 101))]
+from tests.drawing.overlaps import all_texts, troubles
 
 
 def explanation():
@@ -19,36 +16,8 @@ def explanation():
         "gradcam": {"zebra": np.eye(16), "4": np.zeros((16, 16))},
     }
     targets = [Target(340, "zebra", 9.0, 0.8), Target(4, "4", 2.0, 0.1)]
-    return Explanation("two", np.full((16, 16, 3), 0.3), targets, shapes, targets, ["cropped from 18×18 to 16×16"])
-
-
-def test_zero_is_neutral_and_the_ends_are_symmetric():
-    middle = np.array(colormaps["RdBu_r"](0.5)[:3])
-    shown = coloured(np.array([[-5.0, 0.0, 5.0]]), 5.0, colormaps["RdBu_r"])
-    np.testing.assert_allclose(shown[0, 1], middle, atol=0.01)
-    np.testing.assert_allclose(shown[0, 0], colormaps["RdBu_r"](0.0)[:3])
-    np.testing.assert_allclose(shown[0, 2], colormaps["RdBu_r"](1.0)[:3])
-    np.testing.assert_allclose(coloured(np.zeros((1, 1)), 0.0, colormaps["RdBu_r"])[0, 0], middle, atol=0.01)
-
-
-def test_an_overlay_leaves_the_picture_where_the_map_is_zero():
-    pixels = np.random.default_rng(0).uniform(size=(1, 2, 3))
-    scores = np.array([[0.0, 1.0]])
-    shown = overlay(coloured(scores, 1.0, colormaps["RdBu_r"]), scores, 1.0, pixels)
-    assert np.ptp(shown[0, 0]) == pytest.approx(0)  # grey
-    assert np.ptp(shown[0, 1]) > 0.3
-
-
-def test_scales_are_each_maps_own_or_the_rows():
-    assert limits(MAPS, "map", None) == [2.0, 0.0]
-    assert limits(MAPS, "row", None) == [2.0, 2.0]
-    assert limits(MAPS[:1], "map", 0.9) == [pytest.approx(np.quantile(np.abs(MAPS[0]), 0.9))]
-
-
-def test_a_sparse_map_is_not_clipped_to_nothing():
-    sparse = np.zeros((10, 10))
-    sparse[0, 0] = 3.0
-    assert limits([sparse], "map", 0.5) == [3.0]
+    notes, signed = ["cropped from 18×18 to 16×16"], {"cdam": True, "gradcam": False}
+    return Explanation("two", np.full((16, 16, 3), 0.3), targets, shapes, targets, notes, "dino_vits8", signed)
 
 
 def test_the_caption_says_scale_clipping_and_crop():
@@ -60,17 +29,42 @@ def test_the_caption_says_scale_clipping_and_crop():
 
 @pytest.mark.parametrize("style", ["beside", "overlay"])
 def test_nothing_in_the_figure_is_cut_or_overlaps(style):
-    figure = explanation().plot(style=style, scale="row", clip=0.9)
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    texts = [text for text in figure.texts if text.get_text()]
-    boxes = [text.get_window_extent(renderer) for text in texts]
-    for box in boxes:
-        assert box.x0 >= 0
-        assert box.y0 >= 0
-        assert box.x1 <= figure.bbox.width
-        assert box.y1 <= figure.bbox.height
-    for i, first in enumerate(boxes):
-        assert not any(first.overlaps(second) for second in boxes[:i]), texts[i]
+    assert troubles(explanation().plot(style=style, scale="row", clip=0.9)) == []
+
+
+@pytest.mark.parametrize("style", ["beside", "overlay"])
+def test_the_figure_names_picture_backbone_targets_and_methods(style):
+    texts = all_texts(explanation().plot(style=style))
+    assert {"two", "CDAM", "GradCAM", "zebra (80 %)", "4 (10 %)"} <= set(texts)
+    assert any("Backbone: dino_vits8." in text for text in texts)
+
+
+def test_a_map_that_cannot_speak_against_a_class_has_its_own_scale():
+    figure = explanation().plot()
+    texts = all_texts(figure)
+    assert any("importance" in text for text in texts)
+    cdam, gradcam = (figure.axes[place].images[0].get_array() for place in (1, 2))  # both are np.eye(16)
+    assert np.abs(cdam[0, 0] - gradcam[0, 0]).max() > 0.2
+
+
+@pytest.mark.parametrize("style", ["beside", "overlay"])
+def test_the_scale_has_the_colour_that_zero_has_in_the_maps(style):
+    found = explanation()
+    found.pixels[:] = 0.5
+    figure = found.plot(style=style)
+    zero_of_map = figure.axes[1].images[0].get_array()[0, 5]
+    zero_of_scale = figure.axes[-2].images[0].get_array()[0, 128]
+    np.testing.assert_allclose(zero_of_map, zero_of_scale)
+
+
+def test_the_colours_of_signed_maps_can_be_chosen():
+    figures = [explanation().plot(colours=colours) for colours in ("RdBu_r", "PuOr")]
+    cdam, gradcam, scale = zip(
+        *([figure.axes[i].images[0].get_array() for i in (1, 2, -2)] for figure in figures), strict=True
+    )
+    assert np.abs(cdam[0] - cdam[1]).max() > 0.2
+    np.testing.assert_array_equal(*gradcam)
+    assert np.abs(scale[0] - scale[1]).max() > 0.2
 
 
 @pytest.mark.parametrize(
@@ -80,6 +74,7 @@ def test_nothing_in_the_figure_is_cut_or_overlaps(style):
         ({"clip": 95}, "between 0 and 1"),
         ({"style": "side"}, "beside or overlay"),
         ({"colours": "RdBu_"}, "RdBu"),
+        ({"clip": float("nan")}, "between 0 and 1"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(arguments, message):
