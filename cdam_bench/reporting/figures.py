@@ -37,7 +37,7 @@ def write_figures(
     """
     written, problems = [], []
     for comparison in comparisons:
-        figures = dict(score_figures(comparison))
+        figures = dict(comparison_figures(comparison))
         if num_images > 0:
             drawn, told = _maps(comparison, num_images, paths, runtime)
             figures |= drawn
@@ -51,8 +51,8 @@ def write_figures(
     return written, problems
 
 
-def score_figures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:
-    """Name and figure of all that the scores and curves show; nothing of quantities: of one output alone it would say little."""
+def comparison_figures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:
+    """Name and figure of all scores and curves; none of quantities: of one output alone they would say little."""
     if comparison.outputs == "quantities":
         return
     if figure := score_figure(comparison):

@@ -135,7 +135,8 @@ def test_the_maps_of_a_concept_cell_can_be_drawn_again(tmp_path):
     (comparison,) = read_comparisons(tmp_path / "results")
     paths = OmegaConf.create({"data_dir": str(tmp_path), "weights_dir": str(tmp_path)})
     runtime = OmegaConf.create({"device": "cpu", "batch_size": 8, "precision": "fp32"})
-    (explained,) = explain_again(comparison, 1, paths, runtime)
+    (explained,), problems = explain_again(comparison, 1, paths, runtime)
+    assert problems == []
     assert set(explained.targets) == {"stripes", "tails"}
     assert np.isfinite(explained.maps["cdam"]).all()
 
