@@ -12,6 +12,8 @@ class AttentionMap(TokenEstimator):
     Source: Caron et al. 2021, "Emerging Properties in Self-Supervised Vision Transformers".
     """
 
+    signed = False
+
     def scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
         last = backbone.last_block
         attention = last.attend(last.normalised(backbone.tokens(images))).attention.mean(1)

@@ -10,7 +10,13 @@ from cdam_bench.errors import require
 
 
 class Estimator(ABC):
-    """What every method of importance is. To add one, subclass this (or TokenEstimator) and write one YAML."""
+    """What every method of importance is. To add one, subclass this (or TokenEstimator) and write one YAML.
+
+    Attributes:
+        signed: whether its maps can speak against an output (negative values). Figures draw maps that cannot in other colours.
+    """
+
+    signed: bool = True
 
     @abstractmethod
     def attribute(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor | None = None) -> Tensor:

@@ -13,6 +13,8 @@ class GradCAM(TokenEstimator):
     tokens is not zero.
     """
 
+    signed = False
+
     def scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
         last, (residual, cls_stream) = backbone.last_block, backbone.tokens_and_cls(images)
         seen = last.attend(last.normalised(residual))
