@@ -164,8 +164,9 @@ def finetune_lidc(config: DictConfig) -> None:
     precision = chosen_precision(config.runtime.precision, device)
     require(precision in ("fp32", "bf16"), f"runtime.precision={precision}: use fp32 or bf16 to fine-tune")
     nodules = with_crops(Path(config.nodules))
-    rows = split_nodules(nodules.table, config.split, config.fold)
-    mean, std = training_statistics(nodules.crops[rows["train"]])
+    crops, rows = nodules.crops, split_nodules(nodules.table, config.split, config.fold)
+    assert crops is not None  # with_crops has seen to it
+    mean, std = training_statistics(crops[rows["train"]])
     targets = Targets.of(nodules, config.task, rows["train"])
     torch.manual_seed(config.seed)
     # dropout has no weights: the checkpoint fits with it and without
@@ -180,7 +181,7 @@ def finetune_lidc(config: DictConfig) -> None:
         _keep(card, score_file)
         print(f"{output}: done before")
         return
-    slices = NoduleSlices(nodules.crops, config.backbone.image_size, mean, std, device)
+    slices = NoduleSlices(crops, config.backbone.image_size, mean, std, device)
     training = Finetuning(model.to(device), slices, targets, rows, config, precision)
     training.run(state_file)
     scores = {part: measured(training.outputs(part), targets, rows[part]) for part in ("validation", "test")}
@@ -212,6 +213,7 @@ def finetune_lidc(config: DictConfig) -> None:
 
 def nodules_digest(nodules: NoduleSet) -> str:
     """Digest of everything that is learned from: names, patients, labels and biomarkers, and every voxel, nodule by nodule."""
+    assert nodules.crops is not None  # with_crops has seen to it
     order = np.argsort(nodules.table.nodule.to_numpy(dtype=np.str_), kind="stable")
     columns = ["nodule", "patient", "label", *TASKS["biomarkers"]]
     table = nodules.table.iloc[order][columns].round(6)

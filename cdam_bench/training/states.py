@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor
 
+from cdam_bench.configs import plain
 from cdam_bench.errors import UserError
 from cdam_bench.store.files import differences, fingerprint, sweep_temporaries, write_atomically
 
@@ -71,8 +72,7 @@ class StateFile:
 
 def training_settings(config: DictConfig) -> dict[str, Any]:
     """All settings of a training but where its files are and how it is computed."""
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)
-    return {name: value for name, value in plain.items() if name not in PLACES}
+    return {name: value for name, value in plain(config).items() if name not in PLACES}
 
 
 def weights_digest(tensors: Mapping[str, Tensor]) -> str:
