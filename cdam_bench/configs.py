@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from cdam_bench.errors import UserError, one_line, require, unknown_name, with_prefix
+from cdam_bench.errors import UserError, one_line, require, require_count, require_text, unknown_name, with_prefix
 
 if TYPE_CHECKING:
     from timm.models.vision_transformer import VisionTransformer
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).parent
 RUN = "config"  # the configuration of a run, conf/config.yaml
 ABOUT = ("source", "licence")  # of a backbone: for reading, not for building
+OF_ANY_KIND = ("runtime.batch_size", "val_dir")  # text as they come; a number or null can stand there, too
 CLOSED_GROUPS = ("runtime", "paths", "names")  # whose keys are the same whatever is chosen
 MOVED = {  # where classes were in version 0.1.0 → where they are
     "cdam_bench.concepts.ConceptSource": "cdam_bench.datasets.concepts.ConceptSource",
@@ -87,21 +88,39 @@ def check_keys(config: DictConfig, config_name: str) -> None:
     Hydra refuses unknown keys on the command line, but neither `+metric/x=…` nor what the file of an experiment adds.
     """
     known = _known_keys(config_name)
+    for key in known:
+        require(key in config, f"{key} is taken away, but every run needs it: leave it, or give it a value")
     for key in map(str, config):
         if key not in known:
             raise unknown_name("key", key, known)
+        _check_kind(key, config[key], known[key])
         if key in CLOSED_GROUPS:
             for name in map(str, config[key]):
                 if name not in known[key]:
                     raise unknown_name("key", f"{key}.{name}", (f"{key}.{one}" for one in known[key]))
+                _check_kind(f"{key}.{name}", config[key][name], known[key][name])
+
+
+def _check_kind(key: str, value: Any, default: Any) -> None:
+    """Raise UserError unless a setting is of the kind it has in its own file: a group of settings, text, yes or no."""
+    if key in OF_ANY_KIND:
+        return
+    if isinstance(default, Mapping):
+        require(
+            OmegaConf.is_dict(value), f"{key}={value}: is a group of settings, such as {key}.{next(iter(default), '…')}"
+        )
+    elif isinstance(default, bool):
+        require(isinstance(value, bool), f"{key}={value}: must be true or false")
+    elif default == "":
+        require(isinstance(value, str), f"{key}={value}: must be text, in quotes where it is a number")
+    elif isinstance(default, str) and value != default:  # one that comes empty may stay so
+        require_text(key, value)
 
 
 @lru_cache(maxsize=8)
-def _known_keys(config_name: str) -> dict[str, tuple[str, ...]]:
-    """Top-level keys of a configuration as it comes, and the keys below each that is a group."""
-    config = compose((), config_name)
-    below = {str(key): config._get_node(key) for key in config}  # nothing is resolved
-    return {key: tuple(map(str, node)) if isinstance(node, DictConfig) else () for key, node in below.items()}
+def _known_keys(config_name: str) -> Plain:
+    """A configuration as it comes; nothing is resolved."""
+    return {str(key): value for key, value in OmegaConf.to_container(compose((), config_name), resolve=False).items()}
 
 
 def instantiate(settings: Any, key: str, **arguments: Any) -> Any:
@@ -197,10 +216,27 @@ def build_vit(config: DictConfig, **model_args: Any) -> tuple[VisionTransformer,
 def backbone_arguments(config: DictConfig) -> Plain:
     """What `load_backbone` is called with for a configuration, but for device and precision."""
     settings = {name: value for name, value in plain(config.backbone).items() if name not in ABOUT}
+    _check_backbone(settings)
     preprocessing = settings.pop("preprocessing", None)
     if isinstance(settings.get("head"), dict):
         settings["preprocessing"] = preprocessing
     return settings | {"weights_dir": config.paths.weights_dir}
+
+
+def _check_backbone(settings: Plain) -> None:
+    """Raise UserError for arguments of `load_backbone` that are of the wrong kind."""
+    require_text("backbone.architecture", settings.get("architecture"))
+    for name in ("num_classes", "image_size"):
+        if settings.get(name) is not None:
+            require_count(f"backbone.{name}", settings[name])
+    for name in ("checkpoint", "head"):
+        value = settings.get(name)
+        if value is not None and not (name == "head" and isinstance(value, dict)):
+            require_text(f"backbone.{name}", value)
+    pretrained, model_args = settings.get("pretrained", False), settings.get("model_args")
+    require(isinstance(pretrained, bool), f"backbone.pretrained={pretrained}: must be true or false")
+    group = model_args is None or isinstance(model_args, dict)
+    require(group, f"backbone.model_args={model_args}: must be arguments of timm's VisionTransformer, as {{depth: 12}}")
 
 
 @lru_cache(maxsize=1)
@@ -223,6 +259,14 @@ def _kept_backbone(arguments: str, with_head: bool) -> Backbone:
             backbone = load_backbone(**settings)
     except UserError as error:
         raise with_prefix(error, "backbone") from error
+    except (
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        AssertionError,
+        RuntimeError,
+    ) as error:  # of what timm makes of them
+        raise UserError(f"backbone: these settings make no ViT: {one_line(error)}") from error
     if source is None:
         return backbone
     made = instantiate(preprocessing, "backbone.preprocessing")

@@ -55,6 +55,10 @@ def unknown_name(key: str, name: str, known: Iterable[str]) -> UserError:
     return UserError(f"{key}={name} is unknown: {hint}available: {', '.join(known)}")
 
 
+LARGEST_COUNT = 10**9  # of anything: more is a slip, and would fill the memory
+LARGEST_WHOLE = 2**63 - 1  # of seeds
+
+
 def require(condition: bool, message: str) -> None:
     """Raise UserError(message) unless `condition` holds."""
     if not condition:
@@ -65,6 +69,7 @@ def require_count(key: str, value: Any) -> int:
     """`value` as a number of things, or UserError: it must be a positive whole number."""
     whole = _is_number(value) and math.isfinite(value) and value == int(value)
     require(whole and value > 0, f"{key}={value}: must be a positive whole number")
+    require(value <= LARGEST_COUNT, f"{key}={value}: is too large, use at most {LARGEST_COUNT}")
     return int(value)
 
 
@@ -72,14 +77,25 @@ def require_whole(key: str, value: Any) -> int:
     """`value` as a whole number that is not negative, or UserError."""
     whole = _is_number(value) and math.isfinite(value) and value == int(value)
     require(whole and value >= 0, f"{key}={value}: must be a whole number, 0 or more")
+    require(value <= LARGEST_WHOLE, f"{key}={value}: is too large, use at most {LARGEST_WHOLE}")
     return int(value)
 
 
 def require_number(key: str, value: Any, low: float = 0.0, high: float = float("inf")) -> float:
     """`value` as a number in [low, high], or UserError."""
     allowed = "must not be negative" if (low, high) == (0, float("inf")) else f"must be between {low:g} and {high:g}"
-    require(_is_number(value) and low <= value <= high, f"{key}={value}: {allowed}")
+    require(_is_number(value) and math.isfinite(value), f"{key}={value}: must be a number, and {allowed}")
+    require(low <= value <= high, f"{key}={value}: {allowed}")
     return float(value)
+
+
+def require_text(key: str, value: Any) -> str:
+    """`value` as text that is not empty, or UserError; what looks like a number or a list has to stand in quotes."""
+    require(
+        isinstance(value, str) and bool(value.strip()), f"{key}={value}: must be text, in quotes where it is a number"
+    )
+    require(value.isprintable(), f"{key}={value!r}: has characters that cannot be printed")
+    return str(value)
 
 
 def _is_number(value: object) -> bool:

@@ -10,15 +10,16 @@ from omegaconf import DictConfig
 from cdam_bench.backbones.backbone import checked_device, chosen_precision
 from cdam_bench.backbones.files import find_weights
 from cdam_bench.benchmark.versions import version_of
-from cdam_bench.configs import ABOUT, Plain, head_source, plain
+from cdam_bench.configs import ABOUT, Plain, backbone_arguments, head_source, plain
 
 
 def cell_identity(config: DictConfig) -> Plain:
     """Every setting that a cell's numbers depend on; where and how fast it is run is not among them."""
     resolved = plain(config)
+    backbone_arguments(config)  # complains about what is of the wrong kind
     backbone = {name: value for name, value in resolved["backbone"].items() if name not in ABOUT}
     for name in ("checkpoint", "head"):
-        if isinstance(backbone[name], str):
+        if isinstance(backbone.get(name), str):
             file = find_weights(backbone[name], resolved["paths"]["weights_dir"])
             backbone[name] = {"file": file.name, "sha256": _file_digest(file, file.stat().st_mtime_ns)}
     if (source := head_source(config)) is not None:

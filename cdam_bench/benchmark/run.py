@@ -32,6 +32,11 @@ def run_cell(config: DictConfig) -> None:
     Raises:
         UserError: for settings that cannot be, before anything is written.
     """
+    for name, value in config.names.items():
+        plain_name = "/" not in value and not value.startswith(".") and len(value.encode()) < 200
+        require(
+            plain_name, f"names.{name}={value}: must be a name for a folder, without / and not beginning with a dot"
+        )
     key = CellKey(**config.names)
     cell = Cell(Path(config.results_dir), key)
     kept_error = KeptError(cell.path, config.shard, config.shards)

@@ -43,6 +43,7 @@ def run(task: Task | str, config_name: str) -> None:
         config_name: of the primary configuration.
     """
     failures: list[Exception] = []
+    crashes: list[Exception] = []  # of the task, which are bugs: their traceback is wanted
     wants_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
     def guarded(config: DictConfig) -> None:
@@ -55,6 +56,7 @@ def run(task: Task | str, config_name: str) -> None:
         except Exception as error:
             is_mistake = isinstance(error, MISTAKES)
             if wants_traceback or not (is_mistake or HydraConfig.get().mode == RunMode.MULTIRUN):
+                crashes.append(error)
                 raise
             failures.append(error)
             if not is_mistake:
@@ -74,6 +76,10 @@ def run(task: Task | str, config_name: str) -> None:
         if wants_traceback or (line := launcher_trouble(error)) is None:
             raise
         fail(line)
+    except (ValueError, TypeError, AttributeError) as error:  # of Hydra, about words that it does not expect
+        if wants_traceback or crashes:
+            raise
+        fail(told(error))
     except KeyboardInterrupt:
         fail("interrupted: the same command continues where this one stopped", INTERRUPTED, "")
     if failures:
@@ -119,7 +125,7 @@ def warnings_in_one_line() -> Iterator[None]:
         warnings.showwarning = before
 
 
-def _refuse(self: argparse.ArgumentParser, message: str) -> NoReturn:
+def _refuse(self: argparse.ArgumentParser, message: str) -> NoReturn:  # noqa: ARG001
     """What Hydra's parser of flags complains about, without its page of usage."""
     raise UserError(f"{message}; flags stand together, before or after all of the settings")
 

@@ -4,9 +4,9 @@ import json
 import sys
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
-from cdam_bench.errors import UserError
+from cdam_bench.errors import UserError, require, require_text, require_whole
 
 
 def make_tables(config: DictConfig) -> None:
@@ -19,7 +19,7 @@ def make_tables(config: DictConfig) -> None:
 
     results_dir, output_dir = Path(config.results_dir), Path(config.output_dir)
     fine_tuned_alone = config.only is None and (results_dir / "lidc").is_dir() and not (results_dir / "cells").is_dir()
-    comparisons = [] if fine_tuned_alone else read_comparisons(results_dir, config.only)
+    comparisons = [] if fine_tuned_alone else read_comparisons(results_dir, _only(config))
     *written, together = write_tables(comparisons, output_dir)
     paired = write_paired(comparisons, output_dir)
     others = write_finetuning(results_dir, output_dir) + write_outputs(comparisons, output_dir)
@@ -33,7 +33,8 @@ def make_figures(config: DictConfig) -> None:
     from cdam_bench.reporting.comparisons import read_comparisons
     from cdam_bench.reporting.figures import write_figures
 
-    comparisons = read_comparisons(Path(config.results_dir), config.only)
+    require_whole("num_images", config.num_images)
+    comparisons = read_comparisons(Path(config.results_dir), _only(config))
     written, problems = write_figures(
         comparisons, Path(config.output_dir), config.num_images, config.paths, config.runtime
     )
@@ -47,13 +48,19 @@ def make_report(config: DictConfig) -> None:
     from cdam_bench.reporting.figures import write_figures
     from cdam_bench.reporting.report import write_report
 
-    comparisons = read_comparisons(Path(config.results_dir), config.only)
+    require_whole("num_images", config.num_images)
+    comparisons = read_comparisons(Path(config.results_dir), _only(config))
     output_dir = Path(config.output_dir)
     figures, problems = write_figures(
         comparisons, output_dir / "figures", config.num_images, config.paths, config.runtime
     )
     print(write_report(comparisons, output_dir, figures, problems))
     _complain(problems)
+
+
+def _only(config: DictConfig) -> str | None:
+    """The one dataset that is asked for."""
+    return None if config.only is None else require_text("only", config.only)
 
 
 def _complain(problems: list[str]) -> None:
@@ -77,5 +84,7 @@ def merge_results(config: DictConfig) -> None:
     """Finish the cells whose chunks are all there; with sources, first take in chunks of other results folders."""
     from cdam_bench.store.merging import merge
 
-    for line in merge(Path(config.results_dir), [Path(source) for source in config.sources]):
+    require(isinstance(config.sources, ListConfig), f"sources={config.sources}: give a list, such as [/mnt/a/results]")
+    sources = [Path(require_text("sources", source)) for source in config.sources]
+    for line in merge(Path(config.results_dir), sources):
         print(line)

@@ -64,6 +64,7 @@ class DigitScenes(DrawnScenes):
         annotated: bool = True,
     ) -> None:
         require(num_objects in (1, 2), f"num_objects={num_objects}: a scene has room for 1 or 2 digits")
+        require(isinstance(annotated, bool), f"annotated={annotated}: must be true or false")
         super().__init__(preprocessing, num_images, seed)
         require(split in SPLITS, f"split={split} is unknown: use one of {', '.join(SPLITS)}")
         self.num_objects, self.split, self.annotated = num_objects, split, annotated

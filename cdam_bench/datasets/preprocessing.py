@@ -9,10 +9,17 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
-from cdam_bench.errors import UserError, require
+from cdam_bench.errors import UserError, require, require_count, require_number
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def _channels(name: str, values: Sequence[float]) -> tuple[float, ...]:
+    """A number per channel, or UserError."""
+    listed = isinstance(values, Sequence) and not isinstance(values, str) and len(values) == 3
+    require(listed, f"{name}={values}: give three numbers, one per channel")
+    return tuple(require_number(name, value, -1000, 1000) for value in values)
 
 
 class Preprocessing:
@@ -35,8 +42,8 @@ class Preprocessing:
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
     ) -> None:
-        require(image_size > 0, f"image_size={image_size}: must be a positive number of pixels")
-        resize = image_size if resize is None else resize
+        require_count("image_size", image_size)
+        resize = image_size if resize is None else require_count("resize", resize)
         require(
             resize >= image_size, f"resize={resize} is smaller than image_size={image_size}: the crop would not fit"
         )
@@ -46,8 +53,8 @@ class Preprocessing:
         self.image_size = image_size
         self.resize = resize
         self.interpolation = InterpolationMode(interpolation)
-        self.mean = tuple(mean)
-        self.std = tuple(std)
+        self.mean, self.std = _channels("mean", mean), _channels("std", std)
+        require(min(self.std) > 0, f"std={list(std)}: must be positive")
 
     def __call__(self, picture: Image.Image | Tensor) -> Tensor:
         """Picture (PIL, or (3, H, W) in [0, 1]) → (3, image_size, image_size), normalised."""

@@ -5,7 +5,16 @@ import math
 import torch
 from torch import Tensor
 
-from cdam_bench.errors import require
+from cdam_bench.errors import require, require_number
+
+LARGEST_SIGMA = 1000.0  # pixels
+
+
+def require_sigma(blur_sigma: float) -> float:
+    """A metric's argument `blur_sigma` in pixels, or UserError: it must be positive."""
+    require_number("blur_sigma", blur_sigma, -LARGEST_SIGMA, LARGEST_SIGMA)
+    require(blur_sigma > 0, f"blur_sigma={blur_sigma}: must be positive (in pixels)")
+    return float(blur_sigma)
 
 
 def gaussian_blur(images: Tensor, sigma: float) -> Tensor:

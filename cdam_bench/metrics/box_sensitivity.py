@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
-from cdam_bench.errors import require
+from cdam_bench.errors import LARGEST_COUNT, require, require_count, require_number
 from cdam_bench.metrics.base import DELTA_NOTE, Measurement, Metric, Subject, direction
-from cdam_bench.metrics.blur import gaussian_blur
+from cdam_bench.metrics.blur import gaussian_blur, require_sigma
 from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE, PAPER_BLUR_SIGMA, MicroBatch, forward_jobs
 from cdam_bench.store.columns import Column, Curve
 
@@ -157,11 +157,19 @@ class BoxSensitivity(Metric):
     def __init__(
         self, sizes: Sequence[float] = DEFAULT_SIZES, num_boxes: int = 100, blur_sigma: float = PAPER_BLUR_SIGMA
     ) -> None:
+        require_count("num_boxes", num_boxes)
         require(num_boxes >= 2, f"num_boxes={num_boxes}: a correlation needs at least 2 boxes")
-        require(blur_sigma > 0, f"blur_sigma={blur_sigma}: must be positive (in pixels)")
+        listed = isinstance(sizes, Sequence) and not isinstance(sizes, str)
+        require(listed, f"sizes={sizes}: give a list, such as [10,20,30]")
+        for size in sizes:
+            require_number("sizes", size, -LARGEST_COUNT, LARGEST_COUNT)
         increasing = len(sizes) >= 2 and all(a < b for a, b in pairwise(sizes))
         require(increasing, f"sizes={list(sizes)}: give at least 2 sizes, increasing")
-        self.sizes, self.num_boxes, self.blur_sigma = [float(size) for size in sizes], num_boxes, float(blur_sigma)
+        self.sizes, self.num_boxes, self.blur_sigma = (
+            [float(size) for size in sizes],
+            int(num_boxes),
+            require_sigma(blur_sigma),
+        )
 
     def check(self, image_size: tuple[int, int]) -> None:
         box_sides(self.sizes, image_size)

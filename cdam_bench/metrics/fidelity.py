@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from cdam_bench.errors import UserError, require, require_count
+from cdam_bench.errors import UserError, require_count
 from cdam_bench.metrics.base import DELTA_NOTE, Measurement, Metric, Subject, direction
+from cdam_bench.metrics.blur import require_sigma
 from cdam_bench.metrics.perturbation import (
     ORDERS,
     PAPER_BLUR_SIGMA,
@@ -35,10 +36,9 @@ class Fidelity(Metric):
     """
 
     def __init__(self, steps: int = 40, blur_sigma: float = PAPER_BLUR_SIGMA, unit: str = "pixel") -> None:
-        require(blur_sigma > 0, f"blur_sigma={blur_sigma}: must be positive (in pixels)")
         if unit not in (*UNITS, "both"):
             raise UserError(f"unit={unit} is unknown: use pixel, patch or both")
-        self.steps, self.blur_sigma = require_count("steps", steps), float(blur_sigma)
+        self.steps, self.blur_sigma = require_count("steps", steps), require_sigma(blur_sigma)
         self.units = UNITS if unit == "both" else (unit,)
 
     def columns(self) -> list[Column]:

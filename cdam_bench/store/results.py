@@ -1,6 +1,7 @@
 """Results: what the cells of a store have to show, read back."""
 
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from cdam_bench.store.chunks import (
     Arrays,
     concatenate,
 )
-from cdam_bench.store.scores import read_scores, scores_table
+from cdam_bench.store.scores import damaged, read_scores, scores_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,10 +43,14 @@ class CellResult:
 
     def curves(self) -> tuple[Arrays, dict[str, Any]]:
         """Curves of a complete cell (name → (images, …)) and their axes (name of a curve → axis → values)."""
-        with np.load(self.path / "curves.npz", allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        axes = json.loads(str(arrays.pop("axes")))
-        arrays.pop("image")
+        file = self.path / "curves.npz"
+        try:
+            with np.load(file, allow_pickle=False) as stored:
+                arrays = {name: stored[name] for name in stored.files}
+            axes = json.loads(str(arrays.pop("axes")))
+            arrays.pop("image")
+        except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            raise damaged(file) from error
         return arrays, axes
 
 
@@ -65,6 +70,8 @@ def read_cells(results_dir: Path) -> list[CellResult]:
             continue
         if cell.is_complete:
             scores = read_scores(cell.path / "scores.csv")
+            if len(scores) != cell.num_images:
+                raise damaged(cell.path / "scores.csv")
         else:
             parts = [part for part in cell.read_chunks() if part is not None]
             if not parts:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cdam_bench.errors import UserError
 from cdam_bench.store.chunks import IMAGE, INFO, SCORE, SECONDS, Arrays
 
 if TYPE_CHECKING:
@@ -31,13 +32,25 @@ def scores_table(arrays: Arrays) -> "pd.DataFrame":
 
 
 def read_scores(path: Path) -> "pd.DataFrame":
-    """scores.csv; names are text, also where they look like numbers or like "NA". (pandas' reader takes five times as long.)"""
+    """scores.csv; names are text, also where they look like numbers or like "NA". (pandas' reader takes five times as long.)
+
+    Raises:
+        UserError: if it is damaged.
+    """
     import pandas as pd
 
-    with path.open(newline="", encoding="utf-8") as file:
-        heading, *rows = csv.reader(file)
-    columns = zip(*rows, strict=True) if rows else [()] * len(heading)
-    return pd.DataFrame({name: _read_column(name, values) for name, values in zip(heading, columns, strict=True)})
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            heading, *rows = csv.reader(file)
+        columns = zip(*rows, strict=True) if rows else [()] * len(heading)
+        return pd.DataFrame({name: _read_column(name, values) for name, values in zip(heading, columns, strict=True)})
+    except (ValueError, csv.Error) as error:
+        raise damaged(path) from error
+
+
+def damaged(path: Path) -> UserError:
+    """What is said of a file of a finished cell that cannot be read, or lacks images."""
+    return UserError(f"{path} is damaged: run its cell again with overwrite=true")
 
 
 def _read_column(name: str, texts: Sequence[str]) -> list[str] | np.ndarray:

@@ -36,7 +36,7 @@ MISTAKES = {
     "head of wrong size": (["backbone.head=seven.safetensors"], "has 7 classes, but backbone.num_classes=10"),
     "negative steps": (["metric.fidelity.steps=-1"], "metric.fidelity.steps=-1: must be a positive"),
     "negative samples": (["estimator.num_samples=-5"], "estimator.num_samples=-5: must be a positive"),
-    "negative noise": (["estimator.noise_level=-1"], "estimator.noise_level=-1: must not be negative"),
+    "negative noise": (["estimator.noise_level=-1"], "estimator.noise_level=-1: must be between 0 and 100"),
     "box larger than the image": (["metric.box_sensitivity.sizes=[20,120]"], "a box of 120"),
     "indivisible image": (["backbone.image_size=65"], "image_size=65 is not divisible by the patch size 8"),
     "no such device": (["runtime.device=cuda"], "runtime.device=cuda cannot be used here"),
