@@ -32,7 +32,7 @@ class AttnLRP(Estimator):
     Args:
         gamma: γ of the linear layers in the blocks. The authors tune it per model; 0, our default, is not tuned.
         gamma_patches: γ of the patch embedding.
-    Cost: under 4 forward passes for one target (γ > 0: about 10).
+    Cost: under 4 forward passes for one target (γ > 0: about 12).
     Source: Achtibat et al. 2024, "AttnLRP: Attention-Aware Layer-Wise Relevance Propagation for Transformers".
     """
 
@@ -56,7 +56,7 @@ class CPLRP(TokenEstimator):
 
     Args:
         gamma: γ of the linear layers in the blocks; 0: the authors' Input × Grad.
-    Cost: under 4 forward passes for one target (γ > 0: about 10).
+    Cost: under 4 forward passes for one target (γ > 0: about 12).
     Source: Ali et al. 2022, "XAI for Transformers: Better Explanations through Conservative Propagation".
     """
 
@@ -77,7 +77,7 @@ class LibraGrad(TokenEstimator):
 
     Args:
         gamma: γ of the linear layers in the blocks; 0: the authors' Input × Grad.
-    Cost: under 4 forward passes for one target (γ > 0: about 10).
+    Cost: under 4 forward passes for one target (γ > 0: about 12).
     Source: Mehri et al. 2025, "LibraGrad: Balancing Gradient Flow for Universally Better Vision Transformer Attributions"
         (its Input × Grad).
     """

@@ -27,7 +27,7 @@ class TransformerAttribution(TokenEstimator):
     Where the terms of a residual sum nearly cancel, relevances are large, of opposite sign, and rounding is amplified; more so with
     every block. Double precision (`backbone.double()`) is exact to 1e-6. To be independent of the batch, images go one by one.
 
-    Cost: about 11 forward passes for one target.
+    Cost: about 8 forward passes for one target.
     Source: Chefer et al. 2021, "Transformer Interpretability Beyond Attention Visualization" (CVPR), eqs. 7, 9, 10, 13, 14.
     """
 
