@@ -36,7 +36,7 @@ class SmoothCDAM(TokenEstimator):
 
     def __init__(self, num_samples: int = 50, noise_level: float = 0.05, multiply: str = "noisy") -> None:
         self.num_samples = require_count("num_samples", num_samples)
-        self.noise_level = require_number("noise_level", noise_level)
+        self.noise_level = require_number("noise_level", noise_level, 0, 100)
         if multiply not in ("noisy", "clean"):
             raise UserError(f"multiply={multiply} is unknown: use noisy or clean")
         self.multiply = multiply

@@ -59,7 +59,7 @@ class SmoothGrad(PixelEstimator):
 
     def __init__(self, num_samples: int = 50, noise_level: float = 0.15, internal_batch_size: int = 64) -> None:
         self.num_samples = require_count("num_samples", num_samples)
-        self.noise_level = require_number("noise_level", noise_level)
+        self.noise_level = require_number("noise_level", noise_level, 0, 100)
         self.internal_batch_size = require_count("internal_batch_size", internal_batch_size)
 
     def pixel_scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
