@@ -46,7 +46,7 @@ def explain_pictures(config: DictConfig) -> None:
     settings["estimators"] = estimators["settings"]
     if config.concept is not None:
         targets = [*targets, *_concept_head(backbone).names]
-    backbone_name = str(HydraConfig.get().runtime.choices.backbone)
+    backbone_name = str(HydraConfig.get().runtime.choices["backbone"])
     for path in tqdm(paths, desc="explaining", unit="picture", disable=len(paths) == 1):
         prepared = prepare(path, backbone, preprocessing, config.image_size, backbone_name)
         warn_about_examples(_concept_head(backbone), [path.name], preprocessing(read_picture(PictureFile(path)))[None])

@@ -82,7 +82,7 @@ class Explanation:
         """
         folder = Path(folder)
         arrays = io.BytesIO()
-        named = {f"{estimator}/{name}": m for estimator, maps in self.maps.items() for name, m in maps.items()}
+        named: Any = {f"{estimator}/{name}": m for estimator, maps in self.maps.items() for name, m in maps.items()}
         np.savez_compressed(arrays, **named)
         about = {
             "picture": self.name,

@@ -63,6 +63,7 @@ def _settings(name: str) -> dict[str, Any]:
 def _name_of(kind: type) -> str:
     """Name of the configuration whose class this is, or the class's own name."""
     for path in sorted((configs.config_dir() / "estimator").glob("*.yaml")):
-        if OmegaConf.load(path).get("_target_") == f"cdam_bench.estimators.{kind.__name__}":
+        settings: Any = OmegaConf.load(path)
+        if settings.get("_target_") == f"cdam_bench.estimators.{kind.__name__}":
             return path.stem
     return kind.__name__

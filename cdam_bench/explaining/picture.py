@@ -58,11 +58,12 @@ def prepare(
     Raises:
         UserError: for pictures and sizes that cannot be.
     """
-    name, picture = "picture", image
+    name = "picture"
+    picture: Image.Image | Tensor
     if isinstance(image, str | Path):
         name, picture = Path(image).stem, read_picture(PictureFile(Path(image)))
-    elif isinstance(image, Image.Image):
-        picture = to_rgb(image)
+    else:
+        picture = to_rgb(image) if isinstance(image, Image.Image) else image
     notes: list[str] = []
     if image_size is None:
         tensor = preprocessing(picture)

@@ -58,6 +58,7 @@ def scenes_with(preprocessing: Preprocessing, digit: int, count: int, seed: int)
         sample = scenes[index]
         if digit in sample.targets:
             images.append(sample.image)
+            assert sample.boxes is not None
             boxes.append(sample.boxes if sample.targets[0] == digit else sample.boxes.flip(0))
         if len(images) == count:
             break
