@@ -131,7 +131,7 @@ class Backbone(nn.Module):
             The residual stream (B, P + N, D) that enters the last block, and [CLS] as it entered the last S blocks (B, S, D):
             S = 1, or n − 1 for a head that reads n > 2 blocks.
         """
-        x, stream = self._embed(images), deque(maxlen=self._stream_length)
+        x, stream = self.embed(images), deque(maxlen=self._stream_length)
         stream.append(x[:, 0])
         for block in self.vit.blocks[:-1]:
             x = block(x)
@@ -148,7 +148,7 @@ class Backbone(nn.Module):
 
     def block_inputs(self, images: Tensor) -> list[Tensor]:
         """Residual stream (B, P + N, D) that enters each block, first to last."""
-        inputs = [self._embed(images)]
+        inputs = [self.embed(images)]
         for block in self.vit.blocks[:-1]:
             inputs.append(block(inputs[-1]))
         return inputs
@@ -171,8 +171,14 @@ class Backbone(nn.Module):
             return torch.autocast(self.device.type, torch.bfloat16)
         return nullcontext()
 
-    def _embed(self, images: Tensor) -> Tensor:
+    def embed(self, images: Tensor) -> Tensor:
         """Images → tokens (B, P + N, D) before the first block."""
+        self.check_images(images)
+        vit = self.vit
+        return vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(images.to(self.device)))))
+
+    def check_images(self, images: Tensor) -> None:
+        """Raise UserError unless images are (B, 3, H, W) of the size the backbone is built for."""
         require(
             images.ndim == 4 and images.shape[1] == 3,
             f"images of shape {tuple(images.shape)}: expected (B, 3, H, W)",
@@ -188,8 +194,6 @@ class Backbone(nn.Module):
             f"images are {height}×{width} but the backbone was built for {self.image_size[0]}×{self.image_size[1]}: "
             f"set backbone.image_size={height}",
         )
-        vit = self.vit
-        return vit.norm_pre(vit.patch_drop(vit._pos_embed(vit.patch_embed(images.to(self.device)))))
 
 
 def create_vit(

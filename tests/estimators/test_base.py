@@ -1,4 +1,4 @@
-"""What all ten estimators promise: shapes, targets, seeds, batches, and errors."""
+"""What all estimators promise: shapes, targets, seeds, batches, and errors."""
 
 import pytest
 import torch
@@ -16,11 +16,22 @@ TOKEN_LEVEL = [
     estimators.RelevancePropagation(),
     estimators.PartialLRP(),
     estimators.GradCAM(),
+    estimators.RandomMap(),
+    estimators.AttentionRollout(),
+    estimators.LeGrad(),
+    estimators.LeGradMean(),
+    estimators.GradECLIP(),
+    estimators.AGCAM(),
+    estimators.TokenAblation(),
+    estimators.PatchAblation(),
+    estimators.KernelSHAP(num_passes=30),
 ]
 PIXEL_LEVEL = [
     estimators.InputXGradient(),
     estimators.IntegratedGradients(num_steps=6),
     estimators.SmoothGrad(num_samples=5, noise_level=0.1),
+    estimators.Occlusion(num_passes=40),
+    estimators.RISE(num_passes=20, cells=4),
 ]
 
 
@@ -95,7 +106,10 @@ def test_maps_are_the_same_when_gradients_are_off_outside(estimator, backbone, i
     assert torch.equal(inside, estimator.attribute(backbone, images, targets))
 
 
-@pytest.mark.parametrize("estimator", [TOKEN_LEVEL[1], PIXEL_LEVEL[2]], ids=name_of)
+NOISY = (estimators.SmoothCDAM, estimators.SmoothGrad, estimators.RandomMap, estimators.KernelSHAP, estimators.RISE)
+
+
+@pytest.mark.parametrize("estimator", [e for e in TOKEN_LEVEL + PIXEL_LEVEL if isinstance(e, NOISY)], ids=name_of)
 def test_noise_depends_on_the_seed(estimator, backbone, images, targets):
     one, same, other = (
         estimator.attribute(backbone, images, targets, torch.tensor(seeds)) for seeds in ([1, 2], [1, 2], [1, 3])

@@ -1,0 +1,68 @@
+"""What the methods share that only ask for outputs: partly hidden copies of one image through the backbone, in full batches."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cdam_bench.backbones import Backbone
+from cdam_bench.errors import require_count, require_number
+from cdam_bench.estimators.base import Estimator, checked_inputs
+
+
+class MaskingEstimator(Estimator):
+    """A method that hides parts of an image, one image at a time, and maps how the outputs change.
+
+    Args:
+        num_passes: budget of forward passes per image; all targets share them.
+        baseline: value of hidden pixels, in normalised units; 0 is the mean colour of the training images.
+        internal_batch_size: copies in one forward pass.
+    """
+
+    def __init__(self, num_passes: int, baseline: float = 0.0, internal_batch_size: int = 64) -> None:
+        self.num_passes = require_count("num_passes", num_passes)
+        self.baseline = require_number("baseline", baseline, -100, 100)
+        self.internal_batch_size = require_count("internal_batch_size", internal_batch_size)
+
+    @abstractmethod
+    def maps_of_one(self, backbone: Backbone, image: Tensor, targets: Tensor, seed: int) -> Tensor:
+        """Maps (K, H, W) of an image (3, H, W) for targets (K,)."""
+
+    def attribute(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor | None = None) -> Tensor:
+        images, many, seeds = checked_inputs(backbone, images, targets, seeds)
+        backbone.check_images(images)
+        with torch.no_grad():
+            maps = [self.maps_of_one(backbone, *one) for one in zip(images, many, seeds.tolist(), strict=True)]
+        return torch.stack(maps).float().reshape(*targets.shape, *images.shape[-2:])
+
+
+def masked_outputs(
+    backbone: Backbone, image: Tensor, background: Tensor, masks: Iterable[Tensor], targets: Tensor
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Outputs of copies of an image that show the background where a mask is 0 and the image where it is 1.
+
+    Args:
+        image, background: (3, H, W); the background may be one number.
+        masks: batches (n, H, W).
+        targets: (K,), the outputs to keep.
+    Yields:
+        Each batch of masks, and the outputs (n, K) it gave.
+    """
+    background = background.expand_as(image)
+    for mask in masks:
+        yield mask, backbone(torch.lerp(background, image, mask[:, None]))[:, targets]
+
+
+def blurred(images: Tensor, sigma: float) -> Tensor:
+    """Images (B, C, H, W) under a Gaussian of `sigma` pixels, cut off at 3 sigma, with mirrored edges; 0 changes nothing."""
+    for axis in (-1, -2) if sigma > 0 else ():
+        radius = min(math.ceil(3 * sigma), images.shape[axis] - 1)  # mirroring needs a radius smaller than the image
+        offsets = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
+        kernel = (-0.5 * (offsets / sigma) ** 2).exp()
+        lines = images.transpose(axis, -1)
+        flat = F.pad(lines.flatten(0, 2)[:, None], (radius, radius), mode="reflect")
+        images = F.conv1d(flat, (kernel / kernel.sum())[None, None]).reshape(lines.shape).transpose(axis, -1)
+    return images
