@@ -1,6 +1,5 @@
 """The figure of one explained picture: a row per target, a column per estimator; readable on a phone's width."""
 
-import textwrap
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,12 @@ if TYPE_CHECKING:
 
 SCALES, STYLES = ("map", "row"), ("beside", "overlay")
 DIVERGING = ("RdBu_r", "PuOr", "coolwarm")  # some that can be used
-SIDE = 1.75  # inches of a column
+SIDE, SIDE_OF_MANY, MANY = (
+    1.75,
+    1.45,
+    4,
+)  # inches of a column; where there are so many, that letters stay large on a phone
+LONGEST = 12  # letters of a name under the picture
 
 
 def explanation_figure(
@@ -51,7 +55,9 @@ def explanation_figure(
     bars = scales(signed, overlay_bar if style == "overlay" else bar, end, palette)
     columns = 1 + len(explanation.maps)
     caption = caption_of(explanation, scale, clip, style)
-    return lay_out(rows, columns, columns * SIDE, explanation.name, bars, caption)
+    return lay_out(
+        rows, columns, columns * (SIDE_OF_MANY if columns >= MANY else SIDE), explanation.name, bars, caption
+    )
 
 
 def check_settings(scale: str, clip: float | None, style: str, colours: str) -> None:
@@ -92,10 +98,8 @@ def _panels(
 
 def _predicted(explanation: "Explanation") -> str | None:
     """The most probable classes, to be written under the picture."""
-    lines = [
-        f"{textwrap.shorten(found.name, 14, placeholder='…')}: {100 * (found.probability or 0):.0f} %"
-        for found in explanation.predictions
-    ]
+    shown = [(found.name, f"{100 * (found.probability or 0):.0f} %") for found in explanation.predictions]
+    lines = [f"{name if len(name) <= LONGEST else name[: LONGEST - 1] + '…'}: {share}" for name, share in shown]
     return "\n".join(["predicted:", *lines]) if lines else None
 
 
