@@ -120,7 +120,8 @@ def _check_kind(key: str, value: Any, default: Any) -> None:
 @lru_cache(maxsize=8)
 def _known_keys(config_name: str) -> Plain:
     """A configuration as it comes; nothing is resolved."""
-    return {str(key): value for key, value in OmegaConf.to_container(compose((), config_name), resolve=False).items()}
+    composed: Any = OmegaConf.to_container(compose((), config_name), resolve=False)
+    return {str(key): value for key, value in composed.items()}
 
 
 def instantiate(settings: Any, key: str, **arguments: Any) -> Any:
