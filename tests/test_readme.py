@@ -95,7 +95,9 @@ def test_a_metric_of_ones_own_has_its_column_its_paired_test_and_its_place_in_th
 
 
 def test_a_dataset_of_ones_own_is_one_class_and_one_yaml(own_files):
-    run_own(own_files / "results", "dataset=plain_digits", "dataset.num_images=4", "estimator=cdam", "metric=[localisation]")
+    run_own(
+        own_files / "results", "dataset=plain_digits", "dataset.num_images=4", "estimator=cdam", "metric=[localisation]"
+    )
     scores = pd.read_csv(own_files / "results/cells/plain_digits/digits_vit/cdam/scores.csv")
     assert scores["image"].tolist() == [f"scan-{i:04d}" for i in range(4)]
     assert scores["target"].tolist() == [0, 1, 2, 3]  # scikit-learn's first scans

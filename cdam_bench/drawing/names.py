@@ -27,6 +27,24 @@ KNOWN = {
     "gradcam": Style("GradCAM", "#555555", MIXED),
     "input_x_gradient": Style("Input × Grad", "#998822", DOTTED),
 }
+OTHER_NAMES = {  # of methods that are not the paper's
+    "agcam": "AGCAM",
+    "attention_rollout": "Attention Rollout",
+    "attn_lrp": "AttnLRP",
+    "cp_lrp": "CP-LRP",
+    "deep_cdam": "Deep CDAM",
+    "grad_eclip": "Grad-ECLIP",
+    "kernel_shap": "KernelSHAP",
+    "legrad": "LeGrad",
+    "legrad_mean": "LeGrad (mean)",
+    "libragrad": "LibraGrad",
+    "occlusion": "Occlusion",
+    "patch_ablation": "Patch ablation",
+    "random": "Random",
+    "rise": "RISE",
+    "token_ablation": "Token ablation",
+    "transformer_attribution": "Transformer Attribution",
+}
 # of all others, in turn; five and four: twenty lines before one comes again. Source of the colours: Tol, "Colour schemes"
 OTHER_COLOURS = ("#000000", "#EE3377", "#009988", "#6699CC", "#997700")
 OTHER_DASHES = (MIXED, (0, (3, 1)), (0, (8, 2, 1, 2, 1, 2)), (0, (1, 3)))
@@ -39,8 +57,8 @@ def in_order(estimators: Iterable[str]) -> list[str]:
 
 
 def display_name(estimator: str) -> str:
-    """The paper's name of an estimator, or its id."""
-    return KNOWN[estimator].name if estimator in KNOWN else estimator
+    """The field's name of an estimator, or its id."""
+    return KNOWN[estimator].name if estimator in KNOWN else OTHER_NAMES.get(estimator, estimator)
 
 
 def line_of(estimator: str, estimators: Iterable[str]) -> dict[str, Any]:

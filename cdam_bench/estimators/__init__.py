@@ -1,4 +1,4 @@
-"""Estimators: ten ways to say which pixels matter for an output."""
+"""Estimators: ways to say which pixels matter for an output."""
 
 from cdam_bench.estimators.ablation import PatchAblation, TokenAblation
 from cdam_bench.estimators.agcam import AGCAM

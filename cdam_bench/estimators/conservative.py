@@ -44,7 +44,7 @@ class AttnLRP(Estimator):
 
     def attribute(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor | None = None) -> Tensor:
         images, many, _ = checked_inputs(backbone, images, targets, seeds)
-        images = images.to(backbone.vit.cls_token.dtype)
+        images = images.to(next(backbone.vit.parameters()).dtype)
         first = _at_first_block(backbone, images, many, self.rules)
         gradients = pixel_gradients(backbone, images, first.at_inputs, self.rules)  # (B, K, 3, H, W)
         maps = (images[:, None] * gradients).sum(2).float()

@@ -50,7 +50,7 @@ class DeepCDAM(TokenEstimator):
 
     def _indices(self, depth: int) -> set[int]:
         """The blocks' numbers in a ViT of `depth` blocks."""
-        if self.blocks == "all":
+        if isinstance(self.blocks, str):  # all
             return set(range(depth))
         if isinstance(self.blocks, int):
             require(self.blocks <= depth, f"blocks=last={self.blocks}: the ViT has {depth} blocks")

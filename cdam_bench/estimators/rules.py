@@ -16,7 +16,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from timm.layers import Mlp, PatchEmbed
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from cdam_bench.backbones import Backbone
@@ -149,7 +148,7 @@ def _readout_gradients(backbone: Backbone, latents: Tensor, targets: Tensor, rul
     return gradients.reshape(*targets.shape, *latents.shape[1:])
 
 
-def _check(block: Block, index: int) -> None:
+def _check(block: Any, index: int) -> None:
     """Raise UserError for a part of a block that no rule covers."""
     require(
         type(block.mlp) is Mlp,
@@ -162,7 +161,7 @@ def _check(block: Block, index: int) -> None:
         )
 
 
-def through_block(block: Block, x: Tensor, rules: Rules, wanted: int) -> tuple[Tensor, Tensor]:
+def through_block(block: Any, x: Tensor, rules: Rules, wanted: int) -> tuple[Tensor, Tensor]:
     """A block whose derivative is what the rules say.
 
     Args:
@@ -195,7 +194,7 @@ def _embed_patches(embed: PatchEmbed, images: Tensor, rules: Rules) -> Tensor:
     return normalise(embed.norm, x.flatten(2).transpose(1, 2), rules)
 
 
-def normalise(norm: nn.Module, x: Tensor, rules: Rules) -> Tensor:
+def normalise(norm: Any, x: Tensor, rules: Rules) -> Tensor:
     """LayerNorm (or none), its standard deviation a constant where the rules say so."""
     if rules.norm == "plain" or isinstance(norm, nn.Identity):
         return norm(x)
@@ -256,7 +255,8 @@ class _Attention(torch.autograd.Function):
         return F.scaled_dot_product_attention(q, k, v, scale=scale)
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Tensor | None, ...]:
+        (upstream,) = grad_outputs
         q, k, v = ctx.saved_tensors
         at_q, at_k, at_v = torch.zeros_like(q), torch.zeros_like(k), torch.empty_like(v)
         to_v, to_scores = (1 / 2, 1 / 4) if ctx.rule == "halve" else (1, 1)

@@ -1,10 +1,10 @@
 """Transformer Attribution: LRP relevance × gradient of every block's attention, rolled out."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from timm.layers import Mlp
-from timm.models.vision_transformer import Block
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
@@ -76,7 +76,7 @@ class _Walk:
         self.row = self.gradient.new_zeros(length)
         self.row[0] = 1
 
-    def take(self, block: Block, step: "_Step") -> None:
+    def take(self, block: Any, step: "_Step") -> None:
         """Through one block."""
         self.gradient, at_attention = step.pull(self.gradient)
         of_attention, self.relevance = step.relevance(block, self.relevance)
@@ -126,7 +126,7 @@ class _Step:
         return at_inputs, at_attention
 
     @torch.no_grad()
-    def relevance(self, block: Block, relevance: Tensor) -> tuple[Tensor, Tensor]:
+    def relevance(self, block: Any, relevance: Tensor) -> tuple[Tensor, Tensor]:
         """Relevance of the outputs (Q, D) → of the attention matrix (H, Q, T) and of the input (T, D)."""
         wanted = len(relevance)
         to_middle, to_mlp = split_sum(self.middle, self.updated, relevance)
@@ -148,7 +148,7 @@ class _Step:
         return to_attention, total
 
 
-def _run(block: Block, x: Tensor, wanted: int) -> _Step:
+def _run(block: Any, x: Tensor, wanted: int) -> _Step:
     """The block forwards, keeping what the rules need. x: (T, D)."""
     attn, mlp = block.attn, block.mlp
     with torch.enable_grad():

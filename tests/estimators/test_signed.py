@@ -3,9 +3,31 @@
 import pytest
 import torch
 
-from cdam_bench.estimators import CDAM, AttentionMap, Estimator, GradCAM, PartialLRP, RelevancePropagation
+from cdam_bench.estimators import (
+    AGCAM,
+    CDAM,
+    AttentionMap,
+    AttentionRollout,
+    Estimator,
+    GradCAM,
+    GradECLIP,
+    LeGrad,
+    PartialLRP,
+    RelevancePropagation,
+    TransformerAttribution,
+)
 
-UNSIGNED = (AttentionMap, GradCAM, PartialLRP, RelevancePropagation)
+UNSIGNED = (
+    AGCAM,
+    AttentionMap,
+    AttentionRollout,
+    GradCAM,
+    GradECLIP,
+    LeGrad,
+    PartialLRP,
+    RelevancePropagation,
+    TransformerAttribution,
+)
 
 
 @pytest.mark.parametrize("kind", UNSIGNED)
