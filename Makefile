@@ -43,8 +43,8 @@ reference:  ## copy the tables and figures of the demo and of experiment=cifar10
 	    cp results/tables/$$cells/* results/figures/$$cells/* results/reference/$${cells%/*}/; \
 	done
 
-test: setup  ## the ordinary test suite
-	$(BIN)/python -m pytest $(ARGS)
+test: setup  ## the ordinary test suite, a process per core
+	$(BIN)/python -m pytest --numprocesses=auto --dist=loadfile $(ARGS)
 
 test-slow: setup  ## the slow tests alone
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -28,13 +28,13 @@ def read_tensors(path: str | Path) -> Tensors:
     the teacher's.
 
     Raises:
-        UserError: if the file is missing, truncated, or holds something other than tensors.
+        UserError: if the file is missing, truncated, holds something other than tensors, or values that are no numbers.
     """
     path = Path(path)
     require(path.is_file(), f"weights file {path} not found: give the path of a .safetensors or .pth file")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
+            return _finite(load_file(path), path)
         # full DINO checkpoints keep their command line, a plain container of values
         with torch.serialization.safe_globals([argparse.Namespace]):
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -45,7 +45,14 @@ def read_tensors(path: str | Path) -> Tensors:
             content = content[key]
     tensors_only = isinstance(content, Mapping) and all(isinstance(value, Tensor) for value in content.values())
     require(tensors_only and bool(content), f"weights file {path} does not hold a state dict of tensors")
-    return dict(content)
+    return _finite(dict(content), path)
+
+
+def _finite(tensors: Tensors, path: Path) -> Tensors:
+    """The tensors, or UserError if one has values that are no numbers: whatever is computed with it would have none either."""
+    broken = [name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()]
+    require(not broken, f"weights file {path} has NaN or infinite values in {_some(broken)}: its training failed")
+    return tensors
 
 
 def _reason(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """`cdam-bench`: how a command is found in the words of a command line and begun. Imports nothing heavy."""
 
+import os
 import sys
 
 from cdam_bench.cli.commands import BY_NAME, COMMANDS, PROGRAM, Command
@@ -13,6 +14,14 @@ def main(words: list[str] | None = None) -> None:
         words: of the command line; None: those of this process.
     """
     words = sys.argv[1:] if words is None else list(words)
+    try:
+        _main(words)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads what is printed has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _main(words: list[str]) -> None:
     if not words or words[0] in ("-h", "--help", "help"):
         print(overview())
         return

@@ -21,6 +21,8 @@ def weights(tmp_path):
     (folder / "text.pth").write_text("not weights")
     other = create_vit("vit_tiny_patch16_224", 10, 64, {"patch_size": 8, "embed_dim": 48, "depth": 2, "num_heads": 4})
     save_file(other.state_dict(), folder / "narrow.safetensors")
+    broken = {"weight": torch.zeros(10, 128), "bias": torch.full((10,), torch.nan)}
+    save_file(broken, folder / "broken.safetensors")
     save_file({"weight": torch.zeros(7, 128), "bias": torch.zeros(7)}, folder / "seven.safetensors")
     return folder
 
@@ -34,6 +36,7 @@ MISTAKES = {
     "unreadable weights": (["backbone.checkpoint=text.pth"], "text.pth cannot be read"),
     "other architecture": (["backbone.checkpoint=narrow.safetensors"], "does not fit this architecture: missing"),
     "head of wrong size": (["backbone.head=seven.safetensors"], "has 7 classes, but backbone.num_classes=10"),
+    "head with NaN": (["backbone.head=broken.safetensors"], "has NaN or infinite values in bias"),
     "negative steps": (["metric.fidelity.steps=-1"], "metric.fidelity.steps=-1: must be a positive"),
     "negative samples": (["estimator.num_samples=-5"], "estimator.num_samples=-5: must be a positive"),
     "negative noise": (["estimator.noise_level=-1"], "estimator.noise_level=-1: must be between 0 and 100"),
