@@ -5,10 +5,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
@@ -17,13 +18,11 @@ from cdam_bench.datasets import Preprocessing
 from cdam_bench.drawing.style import rendered
 from cdam_bench.errors import require
 from cdam_bench.estimators import Estimator
+from cdam_bench.explaining.figure import explanation_figure
 from cdam_bench.explaining.named import Estimators, named_backbone, named_estimators
 from cdam_bench.explaining.picture import Prepared, imagenet_preprocessing, prepare
 from cdam_bench.explaining.targets import CLASSES, VALUES, Outputs, Target, describe, find_output, outputs_of, ranked
 from cdam_bench.store.files import write_atomically
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SHOWN_PREDICTIONS = 5
 HEADINGS = {"concepts": "concept", "labels": "label", "quantities": "quantity"}  # of a table's names
@@ -55,7 +54,7 @@ class Explanation:
 
     def plot(
         self, scale: str = "map", clip: float | None = None, style: str = "beside", colours: str = "RdBu_r"
-    ) -> "Figure":
+    ) -> Figure:
         """A figure: the picture, a row per target, a column per estimator; evidence warm, counter-evidence cold, zero neutral.
 
         Methods whose maps cannot speak against a target have colours and a scale of their own.
@@ -66,8 +65,6 @@ class Explanation:
             style: "beside" the picture, or "overlay" on it.
             colours: name of a diverging matplotlib colour map, for signed maps; the default can be told apart by the colour-blind.
         """
-        from cdam_bench.explaining.figure import explanation_figure
-
         return explanation_figure(self, scale, clip, style, colours)
 
     def save(self, folder: str | Path, settings: Mapping[str, Any] | None = None, **plot: Any) -> list[Path]:

@@ -1,7 +1,7 @@
 """The figure of one explained picture: a row per target, a column per estimator; readable on a phone's width."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from matplotlib import colormaps
@@ -11,22 +11,38 @@ from cdam_bench.drawing.layout import Row, lay_out
 from cdam_bench.drawing.maps import SIGNED, UNSIGNED, Palette, Panel, bar, limits, overlay_bar, scales
 from cdam_bench.drawing.names import display_name
 from cdam_bench.errors import nearest_names, require
-
-if TYPE_CHECKING:
-    from cdam_bench.explaining.explanation import Explanation
+from cdam_bench.explaining.targets import Target
 
 SCALES, STYLES = ("map", "row"), ("beside", "overlay")
 DIVERGING = ("RdBu_r", "PuOr", "coolwarm")  # some that can be used
-SIDE, SIDE_OF_MANY, MANY = (
-    1.75,
-    1.45,
-    4,
-)  # inches of a column; where there are so many, that letters stay large on a phone
+SIDE = 1.75  # inches of a column …
+MANY, SIDE_OF_MANY = 4, 1.45  # … and where there are so many, that letters stay large on a phone
 LONGEST = 12  # letters of a name under the picture
 
 
+class Explained(Protocol):
+    """What is drawn of an `Explanation`, which says what each means."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def pixels(self) -> np.ndarray: ...
+    @property
+    def targets(self) -> list[Target]: ...
+    @property
+    def maps(self) -> dict[str, dict[str, np.ndarray]]: ...
+    @property
+    def predictions(self) -> list[Target]: ...
+    @property
+    def notes(self) -> list[str]: ...
+    @property
+    def backbone(self) -> str: ...
+    @property
+    def signed(self) -> dict[str, bool]: ...
+
+
 def explanation_figure(
-    explanation: "Explanation",
+    explanation: Explained,
     scale: str = "map",
     clip: float | None = None,
     style: str = "beside",
@@ -73,7 +89,7 @@ def check_settings(scale: str, clip: float | None, style: str, colours: str) -> 
 
 
 def _panels(
-    explanation: "Explanation",
+    explanation: Explained,
     maps: dict[str, np.ndarray],
     signed: dict[str, bool],
     palette: Palette,
@@ -96,14 +112,14 @@ def _panels(
     return panels
 
 
-def _predicted(explanation: "Explanation") -> str | None:
+def _predicted(explanation: Explained) -> str | None:
     """The most probable classes, to be written under the picture."""
     shown = [(found.name, f"{100 * (found.probability or 0):.0f} %") for found in explanation.predictions]
     lines = [f"{name if len(name) <= LONGEST else name[: LONGEST - 1] + '…'}: {share}" for name, share in shown]
     return "\n".join(["predicted:", *lines]) if lines else None
 
 
-def caption_of(explanation: "Explanation", scale: str, clip: float | None, style: str = "beside") -> str:
+def caption_of(explanation: Explained, scale: str, clip: float | None, style: str = "beside") -> str:
     """What was explained, how the colours are to be read, and what was done to the picture."""
     height, width = explanation.pixels.shape[:2]
     sentences = [f"Backbone: {explanation.backbone}." if explanation.backbone else ""]
