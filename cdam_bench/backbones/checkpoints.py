@@ -33,11 +33,7 @@ def read_tensors(path: str | Path) -> Tensors:
     path = Path(path)
     require(path.is_file(), f"weights file {path} not found: give the path of a .safetensors or .pth file")
     try:
-        if path.suffix == ".safetensors":
-            return _finite(load_file(path), path)
-        # full DINO checkpoints keep their command line, a plain container of values
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_file(path) if path.suffix == ".safetensors" else _unpickled_tensors(path)
     except Exception as error:  # every reader has its own exceptions for a broken file
         raise UserError(f"weights file {path} cannot be read ({_reason(error)})") from error
     for key in ("state_dict", "model", "teacher"):
@@ -46,6 +42,13 @@ def read_tensors(path: str | Path) -> Tensors:
     tensors_only = isinstance(content, Mapping) and all(isinstance(value, Tensor) for value in content.values())
     require(tensors_only and bool(content), f"weights file {path} does not hold a state dict of tensors")
     return _finite(dict(content), path)
+
+
+def _unpickled_tensors(path: Path) -> Any:
+    """What a torch file holds, tensors and plain containers alone: objects that run code are refused."""
+    # full DINO checkpoints keep their command line, a plain container of values
+    with torch.serialization.safe_globals([argparse.Namespace]):
+        return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _finite(tensors: Tensors, path: Path) -> Tensors:

@@ -53,12 +53,18 @@ def start(command: Command, words: list[str]) -> None:
     from cdam_bench.cli.app import run  # Hydra: half a second that the list of commands does not need
 
     flags = dict(command.flags)
-    words = [flags.get(word, word) for word in words]
+    words = [quoted(flags.get(word, word)) for word in words]
     if command.name == "explain":
         # concept is a path, a list or a group of settings; Hydra merges keys into what is null only with a plus
         words = [f"+{word}" if word.startswith("concept.") else word for word in words]
     sys.argv = [f"{PROGRAM} {command.name}", *command.first, *words]
     run(command.task, command.config)
+
+
+def quoted(word: str) -> str:
+    """`image=ünï.png` as `image='ünï.png'`: without quotes Hydra reads only some letters; what has quotes or brackets stays."""
+    key, _, value = word.partition("=")
+    return f"{key}='{value}'" if not value.isascii() and not set(value) & set("'\"[](){},\\") else word
 
 
 def script(name: str) -> None:
