@@ -140,7 +140,11 @@ def instantiate(settings: Any, key: str, **arguments: Any) -> Any:
     if OmegaConf.is_config(settings) or isinstance(settings, Mapping):
         settings = {**plain(settings)}
         require("_target_" in settings, f"{key} has no _target_: give the class, as in conf/{key.split('.')[0]}")
-        settings["_target_"] = MOVED.get(settings["_target_"], settings["_target_"])
+        target = settings["_target_"]
+        require(
+            isinstance(target, str), f"{key}._target_={target}: must be the name of a class, as package.module.Class"
+        )
+        settings["_target_"] = MOVED.get(target, target)
     try:
         return hydra.utils.instantiate(settings, **arguments)
     except UserError as error:

@@ -70,12 +70,12 @@ class Cell:
             UserError: if cell.yaml is damaged.
         """
         file = self.path / "cell.yaml"
-        if not file.is_file():
+        if not file.exists():
             return None
         try:
             content = yaml.load(file.read_text(encoding="utf-8"), Loader=SAFE_LOADER)
             known = content["format"] in READABLE
-        except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError):
+        except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError, KeyError, TypeError):
             content, known = {}, True
         if known:
             require(_is_whole(content), f"{file} is damaged: delete its folder and run the cell again")

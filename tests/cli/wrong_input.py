@@ -266,11 +266,7 @@ def wrong_folders(draw):
     )
     name = draw(st.sampled_from(["tables", "figures", "merge", "run", "report"]))
     damaged = in_folders("smooth_cdam", part, how)
-    fine = (
-        (part == "chunks")
-        or (part == "scores.csv" and name in ("merge", "run"))
-        or (part, how) == ("cell.yaml", "folder")
-    )
+    fine = part == "chunks" or (part == "scores.csv" and name in ("merge", "run"))
     if name == "run":
         return Slip(("run", "results_dir={results}", *SMALL), fine, damaged)
     return Slip(
