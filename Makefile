@@ -40,7 +40,7 @@ reference:  ## copy the tables and figures of the demo and of experiment=cifar10
 	for cells in digits/digits_vit digits_multi/digits_vit cifar10/cifar10_vit cifar10_grid/cifar10_vit; do \
 	    test -d results/tables/$$cells || continue; \
 	    mkdir -p results/reference/$${cells%/*} && \
-	    cp results/tables/$$cells/* results/figures/$$cells/* results/reference/$${cells%/*}/; \
+	    cp results/tables/$$cells/*.* results/figures/$$cells/*.png results/reference/$${cells%/*}/; \
 	done
 
 test: setup  ## the ordinary test suite, a process per core

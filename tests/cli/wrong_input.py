@@ -91,7 +91,7 @@ SETTINGS = {  # of a run → which values are valid
     "dataset.annotated": one_of(True, False),
     "backbone": GROUP,
     "backbone.architecture": NOTHING,
-    "backbone.checkpoint": NOTHING,
+    "backbone.checkpoint": one_of(None),  # random weights, with a warning
     "backbone.head": one_of(None),
     "backbone.num_classes": one_of(10),
     "backbone.image_size": one_of(64, 8),
