@@ -15,7 +15,7 @@ from cdam_bench.datasets import Preprocessing
 from cdam_bench.datasets.concepts import ConceptSource, warn_about_examples
 from cdam_bench.datasets.pictures import PictureFile, check_pictures, is_picture, read_picture
 from cdam_bench.drawing.style import rendered
-from cdam_bench.errors import require, require_whole, unknown_name
+from cdam_bench.errors import require, require_count, require_whole, unknown_name
 from cdam_bench.explaining.attention import heads_figure, scatter_figure
 from cdam_bench.explaining.explanation import Explanation, explain_prepared
 from cdam_bench.explaining.figure import check_settings
@@ -38,6 +38,8 @@ def explain_pictures(config: DictConfig) -> None:
     figure: dict[str, Any] = plain(config.figure)
     check_settings(**figure)
     seed = require_whole("seed", config.seed)
+    if config.runtime.batch_size != "auto":  # pictures are explained one by one; what is wrong is said all the same
+        require_count("runtime.batch_size", config.runtime.batch_size)
     paths = find_pictures(config.image)
     estimators = chosen_estimators()
     targets = listed_targets(config)
