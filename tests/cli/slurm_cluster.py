@@ -90,7 +90,7 @@ def slurm(environment: dict[str, str], *command: str) -> str:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
-def wait_for(condition: Callable[[], object], what: str, seconds: float = 180) -> object:
+def wait_for(condition: Callable[[], object], what: str, seconds: float = 600) -> object:
     """The condition's value as soon as it is true."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

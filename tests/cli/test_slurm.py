@@ -139,7 +139,7 @@ def test_a_disturbed_sweep_on_slurm_gives_the_tables_of_a_local_run(tmp_path, mo
         with suppress(subprocess.CalledProcessError):  # it may be back by itself
             slurm(environment, "scontrol", "update", f"NodeName={node}", "State=RESUME")
 
-        wait_for(lambda: not queue(environment), "the end of all jobs", 300)
+        wait_for(lambda: not queue(environment), "the end of all jobs", 900)
         sweep.give_up()
         twin.give_up()
         assert killed in unfinished(results)
@@ -147,7 +147,7 @@ def test_a_disturbed_sweep_on_slurm_gives_the_tables_of_a_local_run(tmp_path, mo
         assert {chunk: again[chunk] for chunk in finished} == finished  # none was computed again
 
         # the same command once more does what the killed job left
-        assert submit().process.wait(300) == 0
+        assert submit().process.wait(900) == 0
     assert exit_status(local) == 0
 
     cells = {cell.estimator: cell for cell in read_status(results)}
