@@ -33,10 +33,10 @@ def slurm_cluster(folder: Path) -> Iterator[dict[str, str]]:
     """
     environment = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
     environment["SLURM_CONF"] = str(folder / "slurm.conf")
-    for name in ("state", "spool"):
-        (folder / name).mkdir(parents=True)
-    socket_path = Path(f"/tmp/cdam-munge-{os.getpid()}") / "socket"  # a socket's path must be short
+    (folder / "state").mkdir(parents=True)
+    socket_path = Path(f"/tmp/cdam-slurm-{os.getpid()}") / "socket"  # paths of sockets must be short, those of spool/ too
     socket_path.parent.mkdir(mode=0o755)
+    (socket_path.parent / "spool").mkdir()
     key = folder / "munge.key"
     key.write_bytes(os.urandom(128))
     key.chmod(0o400)
@@ -132,7 +132,7 @@ AuthType=auth/munge
 CryptoType=crypto/munge
 AuthInfo=socket={socket_path},cred_expire={REQUEUE_SECONDS}
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool/%n
+SlurmdSpoolDir={socket_path.parent}/spool/%n
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd-%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
