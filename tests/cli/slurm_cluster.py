@@ -34,7 +34,7 @@ def slurm_cluster(folder: Path) -> Iterator[dict[str, str]]:
     environment = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
     environment["SLURM_CONF"] = str(folder / "slurm.conf")
     (folder / "state").mkdir(parents=True)
-    socket_path = Path(f"/tmp/cdam-slurm-{os.getpid()}") / "socket"  # paths of sockets must be short, those of spool/ too
+    socket_path = Path(f"/tmp/cdam-slurm-{os.getpid()}") / "socket"  # sockets have short paths, in spool/ too
     socket_path.parent.mkdir(mode=0o755)
     (socket_path.parent / "spool").mkdir()
     key = folder / "munge.key"
