@@ -47,7 +47,7 @@ class LeGrad(TokenEstimator):
         return total[..., backbone.num_prefix_tokens :]
 
 
-class LeGradMean(TokenEstimator):
+class LeGradMean(LeGrad):
     """LeGrad with s^l read from the mean of all tokens that leave block l, by the final norm and the head.
 
     This is the authors' reading for models pooled by an average, and what ports of their code do for every model. Attention is
@@ -60,11 +60,6 @@ class LeGradMean(TokenEstimator):
 
     Cost: about 2 forward passes, and 1.3 more for every further target. Source: as LeGrad.
     """
-
-    signed, class_aware = False, True
-
-    def __init__(self, layers: int | None = None) -> None:
-        self.layers = None if layers is None else require_count("layers", layers)
 
     def scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
         first = _first_layer(backbone, self.layers)
