@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
@@ -30,32 +31,29 @@ def make_tables(config: DictConfig) -> None:
 
 def make_figures(config: DictConfig) -> None:
     """Curves, scores and maps of a results folder as PNG and PDF; exit status 2 where something could not be drawn."""
-    from cdam_bench.reporting.comparisons import read_comparisons
-    from cdam_bench.reporting.figures import write_figures
-
-    require_whole("num_images", config.num_images)
-    comparisons = read_comparisons(Path(config.results_dir), _only(config))
-    written, problems = write_figures(
-        comparisons, Path(config.output_dir), config.num_images, config.paths, config.runtime
-    )
+    _, written, problems = _drawn(config, Path(config.output_dir))
     print(*written, sep="\n")
     _complain(problems)
 
 
 def make_report(config: DictConfig) -> None:
     """One page with the tables and figures of a results folder, and what was run."""
+    from cdam_bench.reporting.report import write_report
+
+    output_dir = Path(config.output_dir)
+    comparisons, figures, problems = _drawn(config, output_dir / "figures")
+    print(write_report(comparisons, output_dir, figures, problems))
+    _complain(problems)
+
+
+def _drawn(config: DictConfig, folder: Path) -> tuple[list[Any], list[Path], list[str]]:
+    """What is compared, the figures of it that were written to `folder`, and a line for each that could not be."""
     from cdam_bench.reporting.comparisons import read_comparisons
     from cdam_bench.reporting.figures import write_figures
-    from cdam_bench.reporting.report import write_report
 
     require_whole("num_images", config.num_images)
     comparisons = read_comparisons(Path(config.results_dir), _only(config))
-    output_dir = Path(config.output_dir)
-    figures, problems = write_figures(
-        comparisons, output_dir / "figures", config.num_images, config.paths, config.runtime
-    )
-    print(write_report(comparisons, output_dir, figures, problems))
-    _complain(problems)
+    return comparisons, *write_figures(comparisons, folder, config.num_images, config.paths, config.runtime)
 
 
 def _only(config: DictConfig) -> str | None:
