@@ -6,7 +6,6 @@ is wrong with an argument is told with the key that the user typed. Nothing heav
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -144,7 +143,7 @@ def instantiate(settings: Any, key: str, **arguments: Any) -> Any:
         require(
             isinstance(target, str), f"{key}._target_={target}: must be the name of a class, as package.module.Class"
         )
-        settings["_target_"] = MOVED.get(target, target)
+        settings = moved(settings)
     try:
         return hydra.utils.instantiate(settings, **arguments)
     except UserError as error:
@@ -154,6 +153,13 @@ def instantiate(settings: Any, key: str, **arguments: Any) -> Any:
             raise with_prefix(error.__cause__, key) from error
         reason = one_line(error.__cause__) if error.__cause__ is not None else one_line(error)
         raise UserError(f"{key}: {reason}") from error
+
+
+def moved(settings: Any) -> Any:
+    """Settings whose class is named as it is now, where version 0.1.0 named it otherwise; anything else as it is."""
+    if not isinstance(settings, dict) or "_target_" not in settings:
+        return settings
+    return settings | {"_target_": MOVED.get(settings["_target_"], settings["_target_"])}
 
 
 def build_preprocessing(config: DictConfig) -> Preprocessing:
@@ -201,7 +207,7 @@ def build_vit(config: DictConfig, **model_args: Any) -> tuple[VisionTransformer,
     from torch import nn
 
     from cdam_bench.backbones import load_backbone
-    from cdam_bench.backbones.files import find_weights
+    from cdam_bench.backbones.files import file_digest, find_weights
 
     settings = backbone_arguments(config)
     settings.pop("preprocessing", None)
@@ -211,8 +217,7 @@ def build_vit(config: DictConfig, **model_args: Any) -> tuple[VisionTransformer,
         vit = load_backbone(**settings).vit.requires_grad_(True)
         if settings.get("checkpoint") is not None:
             file = find_weights(settings["checkpoint"], settings["weights_dir"])
-            with file.open("rb") as content:
-                source |= {"checkpoint": file.name, "sha256": hashlib.file_digest(content, "sha256").hexdigest()}
+            source |= {"checkpoint": file.name, "sha256": file_digest(file)}
     except UserError as error:
         raise with_prefix(error, "backbone") from error
     return vit, source

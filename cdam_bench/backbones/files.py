@@ -77,8 +77,7 @@ def _download(address: str, target: Path) -> Path:
             f"download it elsewhere and put it there as {target}, or give the path of a copy"
         ) from error
     algorithm, expected = _expected_hash(address)
-    with partial.open("rb") as file:
-        found = hashlib.file_digest(file, algorithm).hexdigest()
+    found = file_digest(partial, algorithm)
     if not found.startswith(expected):
         partial.unlink()
         raise UserError(
@@ -86,6 +85,12 @@ def _download(address: str, target: Path) -> Path:
             "damaged or the file has changed; try again, or give the path of a copy you trust"
         )
     return partial.replace(target)
+
+
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """Digest of a file's content, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def _expected_hash(address: str) -> tuple[str, str]:

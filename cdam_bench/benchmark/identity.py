@@ -1,6 +1,5 @@
 """Identity: every setting that the numbers of a cell depend on, and what else is written down about a run."""
 
-import hashlib
 from functools import lru_cache
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import torch
 from omegaconf import DictConfig
 
 from cdam_bench.backbones.backbone import checked_device, chosen_precision
-from cdam_bench.backbones.files import find_weights
+from cdam_bench.backbones.files import file_digest, find_weights
 from cdam_bench.benchmark.versions import version_of
 from cdam_bench.configs import ABOUT, Plain, backbone_arguments, head_source, plain
 
@@ -40,8 +39,7 @@ def cell_identity(config: DictConfig) -> Plain:
 @lru_cache(maxsize=8)
 def _file_digest(path: Path, _modified: int) -> str:
     """SHA-256 of a file; `_modified` makes a changed file be read again."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_digest(path)
 
 
 def device_name(device: torch.device) -> str:

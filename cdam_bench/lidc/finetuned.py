@@ -5,7 +5,6 @@ loaded, then every tensor in the file replaces the one of the same name; `head.w
 a digest of the tensors it does not hold, so that it cannot be put on another backbone unnoticed.
 """
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
 from cdam_bench.backbones import Backbone
-from cdam_bench.backbones.files import find_weights
+from cdam_bench.backbones.files import file_digest, find_weights
 from cdam_bench.datasets.preprocessing import Preprocessing
 from cdam_bench.errors import UserError, require
 from cdam_bench.lidc.dataset import OUTPUT_KINDS
@@ -123,8 +122,7 @@ class FineTuned:
 
     def identity(self) -> dict[str, Any]:
         """What the head and the changed weights depend on."""
-        with self.path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = file_digest(self.path)
         require(self.sha256 in (None, found), f"fine-tuned weights {self.path} have changed since")
         return {
             "_target_": f"{__name__}.{type(self).__name__}",

@@ -14,7 +14,7 @@ from torch import Tensor
 from cdam_bench.backbones import Backbone
 from cdam_bench.benchmark.identity import cell_identity
 from cdam_bench.benchmark.targets import boxes_of, column_of, concept_targets, named_targets, output_names
-from cdam_bench.configs import MOVED, build_backbone, build_dataset, build_estimator, build_preprocessing
+from cdam_bench.configs import build_backbone, build_dataset, build_estimator, build_preprocessing, moved
 from cdam_bench.datasets import Batch, Dataset, collate
 from cdam_bench.drawing.grids import Explained
 from cdam_bench.drawing.names import display_name
@@ -153,21 +153,14 @@ def settings_of(cell: CellResult, paths: DictConfig, runtime: DictConfig) -> Dic
 
 def _folders(settings: dict[str, Any], paths: DictConfig) -> dict[str, Any]:
     """This machine's folders, of those that the class of `settings` asks for."""
-    accepted = inspect.signature(get_class(_moved(settings)["_target_"])).parameters
+    accepted = inspect.signature(get_class(moved(settings)["_target_"])).parameters
     return {name: paths[name] for name in ("data_dir", "weights_dir") if name in accepted}
-
-
-def _moved(settings: Any) -> Any:
-    """Settings whose class is named as it is now; anything else as it is."""
-    if not isinstance(settings, dict) or "_target_" not in settings:
-        return settings
-    return settings | {"_target_": MOVED.get(settings["_target_"], settings["_target_"])}
 
 
 def same_weights(cell: CellResult, settings: DictConfig) -> None:
     """Raise UserError if the weights found here are not those the cell was run with; its version may be another one."""
     found = cell.description["identity"]["backbone"], cell_identity(settings)["backbone"]
-    before, now = ({name: _moved(backbone.get(name)) for name in WEIGHTS} for backbone in found)
+    before, now = ({name: moved(backbone.get(name)) for name in WEIGHTS} for backbone in found)
     require(
         before == now,
         f"the weights here are not those of the results ({differences(before, now)}): run its cells again, or put the old "
