@@ -11,6 +11,7 @@ from torch import Tensor
 from cdam_bench.backbones import Backbone
 from cdam_bench.backbones.last_block import LastBlock
 from cdam_bench.errors import UserError, require_count, require_number
+from cdam_bench.estimators import noise
 from cdam_bench.estimators.base import TokenEstimator, checked_inputs
 
 
@@ -53,10 +54,8 @@ class SmoothCDAM(TokenEstimator):
     def _scores_of_one(self, last: LastBlock, tokens: Tensor, cls_stream: Tensor, targets: Tensor, seed: int) -> Tensor:
         """T (P + N, D), [CLS] stream (S, D), targets (K,) → (K, P + N)."""
         count = self.num_samples
-        generator = torch.Generator(tokens.device).manual_seed(seed)
         sigma = self.noise_level * (tokens.max() - tokens.min())
-        noisy = torch.randn((count, *tokens.shape), generator=generator, device=tokens.device)
-        noisy = noisy.mul_(sigma).add_(tokens)
+        noisy = noise.standard_normal((count, *tokens.shape), seed, tokens.device).mul_(sigma).add_(tokens)
         seen = last.attend(noisy)
         gradients = last.output_gradients(seen.outputs, cls_stream.expand(count, -1, -1), targets.expand(count, -1))
         values = None if self.multiply == "noisy" else tokens.expand_as(noisy)
