@@ -24,13 +24,14 @@ from cdam_bench.benchmark.targets import (
     stored_targets,
     target_columns,
 )
+from cdam_bench.computing.micro_batches import MicroBatch
 from cdam_bench.configs import build_backbone, build_dataset, build_estimator, build_metrics, build_preprocessing
 from cdam_bench.datasets import Batch, Dataset, collate
 from cdam_bench.datasets.concepts import warn_about_examples
 from cdam_bench.errors import UserError, require, require_count, require_whole, with_prefix
 from cdam_bench.estimators import Estimator
 from cdam_bench.metrics import Metric, Subject
-from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE, MicroBatch, find_batch_size
+from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE, find_batch_size
 from cdam_bench.store.cells import CellKey
 from cdam_bench.store.chunks import CURVE, IMAGE, SCORE, SECONDS, Arrays
 from cdam_bench.store.columns import declaration

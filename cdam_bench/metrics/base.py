@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
-from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE, MicroBatch
+from cdam_bench.computing.micro_batches import MicroBatch
+from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE
 from cdam_bench.store.columns import Column, Curve
 
 DELTA_NOTE = (

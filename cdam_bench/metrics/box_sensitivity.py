@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
+from cdam_bench.computing.blur import gaussian_blur, require_sigma
+from cdam_bench.computing.micro_batches import MicroBatch
 from cdam_bench.errors import LARGEST_COUNT, require, require_count, require_number
 from cdam_bench.metrics.base import DELTA_NOTE, Measurement, Metric, Subject, direction
-from cdam_bench.metrics.blur import gaussian_blur, require_sigma
-from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE, PAPER_BLUR_SIGMA, MicroBatch, forward_jobs
+from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE, PAPER_BLUR_SIGMA, forward_jobs
 from cdam_bench.store.columns import Column, Curve
 
 DEFAULT_SIZES = (10, 20, 30, 40, 50, 60)  # percent of the image's side; [open] in the paper

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from cdam_bench.computing.blur import require_sigma
 from cdam_bench.errors import UserError, require_count
 from cdam_bench.metrics.base import DELTA_NOTE, Measurement, Metric, Subject, direction
-from cdam_bench.metrics.blur import require_sigma
 from cdam_bench.metrics.perturbation import (
     ORDERS,
     PAPER_BLUR_SIGMA,

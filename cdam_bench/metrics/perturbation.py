@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
-from cdam_bench.errors import UserError, require, require_count
-from cdam_bench.metrics.blur import gaussian_blur
+from cdam_bench.computing.blur import gaussian_blur
+from cdam_bench.computing.micro_batches import MicroBatch
+from cdam_bench.errors import require, require_count
 
 ORDERS = ("mif", "lif")
 UNITS = ("pixel", "patch")
@@ -103,7 +103,7 @@ def ranked_curves(
     steps: int,
     blur_sigma: float,
     targets: Tensor | None = None,
-    batch_size: "int | MicroBatch" = DEFAULT_BATCH_SIZE,
+    batch_size: int | MicroBatch = DEFAULT_BATCH_SIZE,
 ) -> Tensor:
     """Curves for several rankings and orders at once; equal rankings of an image, 0 % and 100 % are computed once.
 
@@ -120,15 +120,15 @@ def ranked_curves(
     batch, rankings, pixels = ranks.shape
     device = images.device
     shape = (batch, rankings, len(orders), steps + 1)
-    first_equal = _first_equal(ranks)  # (B, R)
+    first_equal = first_equal_of(ranks)  # (B, R)
     counts = (torch.arange(steps + 1, device=device, dtype=torch.float64) / steps * pixels).round().long()
 
-    # one job per distinct perturbed image: (image, ranking, order, step)
-    grid = torch.stack(torch.meshgrid(*(torch.arange(n, device=device) for n in shape), indexing="ij"), -1)
-    own = (first_equal == torch.arange(rankings, device=device))[:, :, None, None]
+    # one job per distinct perturbed image: (image, ranking, order, step); how many there are is known on the CPU alone
+    grid = torch.stack(torch.meshgrid(*(torch.arange(n) for n in shape), indexing="ij"), -1)
+    own = (first_equal == torch.arange(rankings))[:, :, None, None]
     first_ranking_and_order = (grid[..., 1] == 0) & (grid[..., 2] == 0)
     inner = (grid[..., 3] > 0) & (grid[..., 3] < steps)
-    jobs = grid[(own & inner) | first_ranking_and_order]  # (J, 4)
+    jobs = grid[(own & inner) | first_ranking_and_order].to(device)  # (J, 4)
     reversed_order = torch.tensor([order == "lif" for order in orders], device=device)
 
     def perturbed(job: Tensor) -> Tensor:
@@ -143,13 +143,16 @@ def ranked_curves(
     result[tuple(jobs.unbind(1))] = values
     result[..., 0, :] = result[:, :1, :1, 0]
     result[..., steps, :] = result[:, :1, :1, steps]
-    return result[torch.arange(batch, device=device)[:, None], first_equal]
+    return result[torch.arange(batch, device=device)[:, None], first_equal.to(device)]
 
 
-def _first_equal(ranks: Tensor) -> Tensor:
-    """For each ranking (B, R, …), the index of the first one of the same image that equals it: (B, R) long."""
+def first_equal_of(ranks: Tensor) -> Tensor:
+    """For each ranking (B, R, …), the index of the first one of the same image that equals it: (B, R) long, on the CPU.
+
+    The one value that curves read back from a device: it says how many forward passes there are.
+    """
     equal = torch.stack([(ranks == ranks[:, r : r + 1]).all(-1) for r in range(ranks.shape[1])], -1)  # (B, R, R)
-    return equal.long().argmax(-1)
+    return equal.long().argmax(-1).cpu()
 
 
 def forward_jobs(
@@ -157,7 +160,7 @@ def forward_jobs(
     jobs: Tensor,
     make_images: Callable[[Tensor], Tensor],
     targets: Tensor | None,
-    batch_size: "int | MicroBatch",
+    batch_size: int | MicroBatch,
 ) -> Tensor:
     """Outputs of the images that `make_images` makes from rows of `jobs`, in full micro-batches.
 
@@ -210,39 +213,3 @@ def _throughput(backbone: Backbone, images: Tensor, repeats: int = 3) -> float:
             outputs = backbone.logits(images)
         outputs[0, 0].item()  # waits for the device
     return repeats * len(images) / (time.perf_counter() - start)
-
-
-@dataclass
-class MicroBatch:
-    """Images in one forward pass; what was once too many stays halved for as long as this object is used."""
-
-    value: int
-
-    def __post_init__(self) -> None:
-        self.value = require_count("batch_size", self.value)
-
-    def in_parts(self, count: int, compute: Callable[[slice], Tensor]) -> Tensor:
-        """`compute` of all `count` rows, as many at a time as fit into memory, put together along the first axis.
-
-        Raises:
-            UserError: if a single row does not fit.
-        """
-        parts, start = [], 0
-        while start < count:
-            stop = min(start + self.value, count)
-            try:
-                parts.append(compute(slice(start, stop)))
-            except torch.OutOfMemoryError:
-                self.halve()
-                continue
-            start = stop
-        return torch.cat(parts)
-
-    def halve(self) -> None:
-        """Half as many from now on; UserError when there is nothing left to halve."""
-        if self.value == 1:
-            raise UserError(
-                "one image does not fit into the device's memory: use a smaller image_size or another device"
-            )
-        self.value //= 2
-        torch.cuda.empty_cache()

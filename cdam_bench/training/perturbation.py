@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from cdam_bench.metrics.blur import gaussian_blur
+from cdam_bench.computing.blur import gaussian_blur
 
 
 def perturb_features(

@@ -2,7 +2,7 @@
 
 import torch
 
-from cdam_bench.metrics.blur import gaussian_blur
+from cdam_bench.computing.blur import gaussian_blur
 from cdam_bench.training.perturbation import perturb_features
 
 

@@ -1,4 +1,4 @@
-"""Gaussian blur: the perturbed copy that pixels are taken from."""
+"""Gaussian blur: the copy of an image that hidden or perturbed pixels are taken from."""
 
 import math
 
@@ -11,7 +11,7 @@ LARGEST_SIGMA = 1000.0  # pixels
 
 
 def require_sigma(blur_sigma: float) -> float:
-    """A metric's argument `blur_sigma` in pixels, or UserError: it must be positive."""
+    """The argument `blur_sigma` in pixels, or UserError: it must be positive."""
     require_number("blur_sigma", blur_sigma, -LARGEST_SIGMA, LARGEST_SIGMA)
     require(blur_sigma > 0, f"blur_sigma={blur_sigma}: must be positive (in pixels)")
     return float(blur_sigma)

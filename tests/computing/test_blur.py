@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from cdam_bench.computing.blur import gaussian_blur
 from cdam_bench.errors import UserError
-from cdam_bench.metrics.blur import gaussian_blur
 from tests.agreement import assert_agree
 from tests.conftest import random_images
 from tests.reference.perturbation import blur
