@@ -16,6 +16,7 @@ def make_tables(config: DictConfig) -> None:
     from cdam_bench.reporting.comparisons import read_comparisons
     from cdam_bench.reporting.outputs import write_outputs
     from cdam_bench.reporting.paired import write_paired
+    from cdam_bench.reporting.paper_check import write_paper_check
     from cdam_bench.reporting.tables import write_tables
 
     results_dir, output_dir = Path(config.results_dir), Path(config.output_dir)
@@ -24,6 +25,7 @@ def make_tables(config: DictConfig) -> None:
     *written, together = write_tables(comparisons, output_dir)
     paired = write_paired(comparisons, output_dir)
     others = write_finetuning(results_dir, output_dir) + write_outputs(comparisons, output_dir)
+    others += write_paper_check(comparisons, output_dir)
     print(together.read_text(encoding="utf-8"))
     print(*(path.read_text(encoding="utf-8") for path in others if path.suffix == ".md"), sep="\n")
     print(*written, *paired, *others, together, sep="\n")

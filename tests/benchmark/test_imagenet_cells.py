@@ -4,6 +4,7 @@ import csv
 import tarfile
 
 import pytest
+import timm
 import torch
 from safetensors.torch import save_file
 
@@ -70,6 +71,32 @@ def test_cell_runs_end_to_end_and_alike_in_every_layout(tmp_path, dataset):
         {"imagenet_multi": "0.88"}.get(dataset, ""),
     )
     assert float(row["mean"]) == pytest.approx(mean, abs=1e-6)
+
+
+def test_paper_check_says_not_compatible_of_official_layouts_with_random_values(tmp_path, capsys):
+    torch.manual_seed(0)
+    vit = timm.create_model("vit_tiny_patch16_224", num_classes=0, **VIT)
+    torch.save(vit.state_dict(), tmp_path / "dino_deitsmall8_pretrain.pth")
+    torch.save(
+        {"state_dict": {"linear.weight": torch.randn(1000, 48), "linear.bias": torch.zeros(1000)}}, tmp_path / "h.ckpt"
+    )
+    names = shuffled(validation_names(), 0)[:12]
+    put_images(tmp_path, "flat", names)
+    files = (f"backbone.checkpoint={tmp_path}/dino_deitsmall8_pretrain.pth", f"backbone.head={tmp_path}/h.ckpt")
+    settings = (
+        "-m",
+        "experiment=paper_check",
+        "dataset=imagenet_random",
+        *RANDOM[:-3],
+        *files,
+        f"paths.data_dir={tmp_path}",
+    )
+    few = ("estimator=cdam,attention_map", "dataset.num_images=12")
+    assert cdam_bench(tmp_path / "results", *settings, *few) == 0
+    assert command("tables", f"results_dir={tmp_path}/results") == 0
+    page = (tmp_path / "results" / "tables" / "imagenet_random" / "dino_vits8" / "paper_check.md").read_text()
+    assert "**Not compatible with the paper**" in page
+    assert page in capsys.readouterr().out
 
 
 def test_imagenet_chooses_dino_vits8_unless_told_otherwise(tmp_path, capsys):
