@@ -97,5 +97,5 @@ def test_files_have_a_line_per_number(tmp_path):
     assert [path.name for path in written] == ["paper_check.md", "paper_check.csv"]
     with written[1].open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [(row["estimator"], row["score"], row["compatible"]) for row in rows][0] == ("cdam", "A_MIF", "true")
+    assert (rows[0]["estimator"], rows[0]["score"], rows[0]["compatible"]) == ("cdam", "A_MIF", "true")
     assert len(rows) == 6
