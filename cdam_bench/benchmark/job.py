@@ -33,7 +33,7 @@ from cdam_bench.estimators import Estimator
 from cdam_bench.metrics import Metric, Subject
 from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE, find_batch_size
 from cdam_bench.store.cells import CellKey
-from cdam_bench.store.chunks import CURVE, IMAGE, SCORE, SECONDS, Arrays
+from cdam_bench.store.chunks import CURVE, EXPLAINING, IMAGE, SCORE, SECONDS, Arrays
 from cdam_bench.store.columns import declaration
 from cdam_bench.store.measured import put_together
 
@@ -110,12 +110,15 @@ class Job:
         """
         clock = time.perf_counter()
         subject, batch, logits = self._subject(start, stop, shared, found)
-        maps = self._explain(batch, subject)
+        explaining = time.perf_counter()
+        maps = self._explain(batch, subject)  # on a GPU it waits for the maps
+        explaining = time.perf_counter() - explaining
         measured: dict[str, Arrays] = {}
         for name in self.metrics if only is None else only:
             measured[name] = self._measured(name, subject, maps, shared, start, stop)
         names = output_names(self.dataset.class_names, self.backbone.head)
         info = {IMAGE: np.array(batch.image_ids), **target_columns(subject.targets.cpu(), logits, names)}
+        info[EXPLAINING] = np.array([explaining])
         info[SECONDS] = np.array([time.perf_counter() - clock])
         return put_together(info, measured, shared.identity["metric"], found)
 

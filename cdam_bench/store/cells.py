@@ -14,7 +14,17 @@ import numpy as np
 import yaml
 
 from cdam_bench.errors import UserError, require
-from cdam_bench.store.chunks import CURVE, IMAGE, SECONDS, Arrays, ChunkFolder, Span, chunk_ranges, concatenate
+from cdam_bench.store.chunks import (
+    CURVE,
+    EXPLAINING,
+    IMAGE,
+    SECONDS,
+    Arrays,
+    ChunkFolder,
+    Span,
+    chunk_ranges,
+    concatenate,
+)
 from cdam_bench.store.columns import Declared
 from cdam_bench.store.files import differences, fingerprint, sweep_temporaries, write_atomically
 from cdam_bench.store.measured import core_of, unmeasured, wanted
@@ -47,6 +57,15 @@ def _is_whole(description: Any) -> bool:
     return all(isinstance(description.get(name), kind) for name, kind in kinds.items()) and (
         description["num_images"] > 0 and description["chunk_size"] > 0
     )
+
+
+def _explaining(arrays: Arrays, spans: list[Span]) -> dict[str, Any]:
+    """How long the maps took, apart from the metrics: in all, and for one image the median over chunks, as the first is slow."""
+    if EXPLAINING not in arrays:
+        return {}
+    seconds = arrays[EXPLAINING]
+    per_image = np.median(seconds / [stop - start for start, stop in spans])
+    return {"explaining": {"seconds": round(float(seconds.sum()), 1), "seconds_per_image": float(f"{per_image:.4g}")}}
 
 
 class Cell:
@@ -237,8 +256,8 @@ class Cell:
         members: Any = {"image": arrays[IMAGE], "axes": np.array(json.dumps(axes)), **curves}
         np.savez_compressed(buffer, **members)
         write_atomically(self.path / "curves.npz", buffer.getvalue())
-        seconds = round(float(arrays[SECONDS].sum()), 1)
+        times = {"seconds": round(float(arrays[SECONDS].sum()), 1), **_explaining(arrays, self.ranges())}
         opened.pop("measured_again", None)
-        self._describe({**opened, "complete": True, "seconds": seconds})
+        self._describe({**opened, "complete": True, **times})
         sweep_temporaries(path for folder in (self.path, self.chunks.path) for path in folder.iterdir())
         return []

@@ -15,6 +15,7 @@ Arrays = dict[str, np.ndarray]
 Span = tuple[int, int]  # images start … stop − 1
 SCORE, CURVE, INFO = "score/", "curve/", "info/"  # name spaces inside a chunk
 IMAGE, SECONDS = INFO + "image", INFO + "seconds"
+EXPLAINING = INFO + "explaining_seconds"  # of the maps alone; chunks of early versions lack it
 
 
 def _checksum(arrays: Arrays) -> str:
@@ -80,5 +81,6 @@ def chunk_ranges(num_images: int, chunk_size: int, shards: int = 1, shard: int =
 
 
 def concatenate(parts: list[Arrays]) -> Arrays:
-    """Chunks in order → arrays over all their images."""
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    """Chunks in order → arrays over all their images; without the time of the maps, where some lack it."""
+    names = [name for name in parts[0] if name != EXPLAINING or all(name in part for part in parts)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in names}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from cdam_bench.store.chunks import INFO, SECONDS, Arrays, ChunkFolder, Span
+from cdam_bench.store.chunks import EXPLAINING, INFO, SECONDS, Arrays, ChunkFolder, Span
 from cdam_bench.store.files import fingerprint
 
 METRICS = "metrics"  # array of a chunk: JSON, name of a metric → digest of its settings and names of its arrays
@@ -34,9 +34,9 @@ def put_together(
         for name, (digest, names) in _index(found[METRICS]).items():
             if name not in parts and name in settings and fingerprint(settings[name]) == digest:
                 parts[name] = (digest, {array: found[array] for array in names})
-        info = {name: values for name, values in found.items() if name.startswith(INFO)} | {
-            SECONDS: found[SECONDS] + info[SECONDS]
-        }
+        explaining = {name: values for name, values in info.items() if name == EXPLAINING}  # the first time counts
+        kept = {name: values for name, values in found.items() if name.startswith(INFO)}
+        info = explaining | kept | {SECONDS: found[SECONDS] + info[SECONDS]}
     ordered = [name for name in settings if name in parts]
     index = {name: [parts[name][0], list(parts[name][1])] for name in ordered}
     arrays = {key: values for name in ordered for key, values in parts[name][1].items()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cdam_bench.errors import UserError
-from cdam_bench.store.chunks import IMAGE, INFO, SCORE, SECONDS, Arrays
+from cdam_bench.store.chunks import EXPLAINING, IMAGE, INFO, SCORE, SECONDS, Arrays
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,7 @@ def scores_table(arrays: Arrays) -> "pd.DataFrame":
 
     columns: dict[str, np.ndarray] = {"image": arrays[IMAGE]}
     for name, values in arrays.items():
-        if name.startswith(INFO) and name not in (IMAGE, SECONDS):
+        if name.startswith(INFO) and name not in (IMAGE, SECONDS, EXPLAINING):
             columns[name.removeprefix(INFO)] = values
     for name, values in arrays.items():
         if name.startswith(SCORE):

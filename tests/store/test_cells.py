@@ -5,7 +5,7 @@ import pytest
 
 from cdam_bench.errors import UserError
 from cdam_bench.store.cells import Cell, CellKey
-from cdam_bench.store.chunks import IMAGE, SCORE, SECONDS
+from cdam_bench.store.chunks import EXPLAINING, IMAGE, SCORE, SECONDS
 from cdam_bench.store.measured import put_together
 from cdam_bench.store.results import read_cells
 
@@ -34,6 +34,38 @@ def test_a_cell_is_finished_only_with_all_its_chunks(tmp_path):
     assert result.is_complete
     assert list(result.scores["image"]) == list("abcde")
     assert result.description["seconds"] == 3.0
+
+
+def timed(seconds):
+    """What a chunk knows of how long its maps took."""
+    return {EXPLAINING: np.array([seconds])}
+
+
+def test_the_time_of_the_maps_is_kept_apart_and_for_one_image_it_is_the_median_over_chunks(tmp_path):
+    cell = Cell(tmp_path, KEY).open(IDENTITY, DETAILS)
+    for span, images, seconds in (((0, 2), "ab", 8.0), ((2, 4), "cd", 1.0), ((4, 5), "e", 0.25)):
+        cell.chunks.write(*span, chunk(*images, **timed(seconds)))
+    cell.finish()
+    (result,) = read_cells(tmp_path)
+    assert result.description["explaining"] == {"seconds": 9.2, "seconds_per_image": 0.5}
+    assert list(result.scores) == ["image", "A_MIF"]
+
+
+def test_a_cell_with_chunks_that_did_not_take_the_time_of_the_maps_says_none(tmp_path):
+    cell = Cell(tmp_path, KEY).open(IDENTITY, {**DETAILS, "num_images": 4})
+    cell.chunks.write(0, 2, chunk("a", "b", **timed(1.0)))
+    cell.chunks.write(2, 4, chunk("c", "d"))
+    cell.finish()
+    (result,) = read_cells(tmp_path)
+    assert "explaining" not in result.description
+    assert list(result.scores) == ["image", "A_MIF"]
+
+
+def test_of_maps_made_again_the_first_time_counts():
+    found = chunk("a", "b", **timed(3.0))
+    info = {IMAGE: np.array(["a", "b"]), SECONDS: np.array([5.0]), **timed(4.0)}
+    again = put_together(info, {}, METRIC, found)
+    assert (again[EXPLAINING], again[SECONDS]) == (3.0, 6.0)
 
 
 def test_names_are_read_back_as_text(tmp_path):
