@@ -41,6 +41,7 @@ COMMANDS = (
         "cdam_bench.explaining.command:explain_pictures",
         "scripts/explain",
         "image=picture.jpg target=top1",
+        flags=(("--fail-fast", "fail_fast=true"), ("--skip", "skip=true")),
     ),
     Command(
         "tables",
@@ -139,6 +140,13 @@ COMMANDS = (
         "how often a concept's map points at the right digit",
         "cdam_bench.explaining.pointing:measure_pointing",
         "scripts/measure_concepts",
+    ),
+    Command(
+        "measure network",
+        "by what packaged networks are chosen: no map is looked at",
+        "cdam_bench.benchmark.choice:measure_network",
+        "scripts/measure_network",
+        "backbone=digits_vit dataset=digits_multi",
     ),
 )
 BY_NAME = {command.name: command for command in COMMANDS}
