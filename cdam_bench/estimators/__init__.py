@@ -7,6 +7,7 @@ from cdam_bench.estimators.base import Estimator, PixelEstimator, TokenEstimator
 from cdam_bench.estimators.cdam import CDAM, IntegratedCDAM, SmoothCDAM
 from cdam_bench.estimators.conservative import CPLRP, AttnLRP, LibraGrad
 from cdam_bench.estimators.deep_cdam import DeepCDAM
+from cdam_bench.estimators.deep_cdam_paths import IntegratedDeepCDAM, SmoothDeepCDAM
 from cdam_bench.estimators.grad_eclip import GradECLIP
 from cdam_bench.estimators.gradcam import GradCAM
 from cdam_bench.estimators.gradients import InputXGradient, IntegratedGradients, SmoothGrad
@@ -33,6 +34,7 @@ __all__ = [
     "GradECLIP",
     "InputXGradient",
     "IntegratedCDAM",
+    "IntegratedDeepCDAM",
     "IntegratedGradients",
     "KernelSHAP",
     "LeGrad",
@@ -45,6 +47,7 @@ __all__ = [
     "RandomMap",
     "RelevancePropagation",
     "SmoothCDAM",
+    "SmoothDeepCDAM",
     "SmoothGrad",
     "TokenAblation",
     "TokenEstimator",

@@ -1,7 +1,7 @@
-"""Deep CDAM: CDAM summed over several blocks."""
+"""Deep CDAM: CDAM summed over several blocks. What it is a sum of: docs/closed_form.md."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -9,66 +9,77 @@ from torch import Tensor
 from cdam_bench.backbones import Backbone
 from cdam_bench.errors import UserError, require, require_count, require_whole, unknown_name
 from cdam_bench.estimators.base import TokenEstimator
-from cdam_bench.estimators.rules import CONSERVATIVE, PLAIN, backward_through_blocks
+from cdam_bench.estimators.rules import CONSERVATIVE, PLAIN, BlockGradients, Rules, backward_through_blocks
 
 GRADIENTS = {"plain": PLAIN, "conservative": CONSERVATIVE}
+Blocks = str | int | Sequence[int]
 
 
 class DeepCDAM(TokenEstimator):
     """S_i = Σ_b Σ_j T^b_ij · ∂f_c/∂T^b_ij over blocks b, T^b the tokens after the norm1 of block b; signed.
 
-    With the conservative gradient the scores of a block, summed over all its tokens, are what its attention adds to the output
-    through everything that follows (less what its value bias adds): Σ_i S^b_i = Σ_i ⟨o^b_i − b_v, ∂f_c/∂o^b_i⟩ with o^b the heads'
-    outputs. With the plain one and the last block alone it is CDAM.
+    With the plain gradient it is the derivative of the output with respect to a factor on token i that all these blocks' attentions
+    read, and with the last block alone it is CDAM. With the conservative one the scores of a block, summed over all its tokens, are
+    what its attention adds to the output through everything that follows, less what its value bias adds.
 
     Args:
-        blocks: "all"; n or "last=n": the last n; or a list of their numbers, from 0.
+        blocks: "all"; "half": the later half, rounded up; n or "last=n": the last n; or a list of their numbers, from 0.
         gradient: "plain", or "conservative": attention weights, LayerNorm's standard deviation and the activation's gate
             (Φ(x) for GELU) are held constant in the backward pass.
     Cost: under 4 forward passes for one target and all blocks.
-    Source: this project's; the conservative rules are those of Mehri et al. 2025 (LibraGrad).
+    Source: this project's; the conservative rules are those of Mehri et al. 2025 (LibraGrad). Defaults: docs/deep_cdam.md.
     """
 
     signed = True
     class_aware = True
 
-    def __init__(self, blocks: str | int | Sequence[int] = "all", gradient: str = "conservative") -> None:
-        if gradient not in GRADIENTS:
-            raise unknown_name("gradient", gradient, GRADIENTS)
-        self.rules = GRADIENTS[gradient]
-        self.blocks = _checked(blocks)
+    def __init__(self, blocks: Blocks = "all", gradient: str = "conservative") -> None:
+        self.blocks, self.rules = checked_blocks(blocks), rules_of(gradient)
 
     def scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
-        wanted = self._indices(len(backbone.vit.blocks))
-        total = torch.zeros(())
-        for gradients in backward_through_blocks(backbone, images, targets, self.rules):
-            if gradients.index in wanted:
-                total = total + torch.einsum("btd,bktd->bkt", gradients.tokens, gradients.at_tokens)
-            if gradients.index == min(wanted):
-                break
-        return total[..., backbone.num_prefix_tokens :]
-
-    def _indices(self, depth: int) -> set[int]:
-        """The blocks' numbers in a ViT of `depth` blocks."""
-        if isinstance(self.blocks, str):  # all
-            return set(range(depth))
-        if isinstance(self.blocks, int):
-            require(self.blocks <= depth, f"blocks=last={self.blocks}: the ViT has {depth} blocks")
-            return set(range(depth - self.blocks, depth))
-        require(max(self.blocks) < depth, f"blocks={list(self.blocks)}: the ViT has blocks 0…{depth - 1}")
-        return set(self.blocks)
+        chosen = block_indices(self.blocks, len(backbone.vit.blocks))
+        backward = backward_through_blocks(backbone, images, targets, self.rules)
+        total = sum(torch.einsum("btd,bktd->bkt", at.tokens, at.at_tokens) for at in at_blocks(backward, chosen))
+        return torch.as_tensor(total)[..., backbone.num_prefix_tokens :]
 
 
-def _checked(blocks: str | int | Sequence[int]) -> str | int | tuple[int, ...]:
-    """ "all", n for "last=n", or the list of blocks."""
+def at_blocks(backward: Iterable[BlockGradients], chosen: Collection[int]) -> Iterator[BlockGradients]:
+    """The gradients at the chosen blocks; the backward pass ends at the first of them."""
+    for gradients in backward:
+        if gradients.index in chosen:
+            yield gradients
+        if gradients.index == min(chosen):
+            return
+
+
+def rules_of(gradient: str) -> Rules:
+    """Rules of the "plain" or the "conservative" gradient; UserError for another."""
+    if gradient not in GRADIENTS:
+        raise unknown_name("gradient", gradient, GRADIENTS)
+    return GRADIENTS[gradient]
+
+
+def checked_blocks(blocks: Blocks) -> str | int | tuple[int, ...]:
+    """ "all", "half", n for "last=n", or the list of blocks; UserError for anything else."""
     if isinstance(blocks, int):
         return require_count("blocks", blocks)
     if isinstance(blocks, str):
         last = re.fullmatch(r"last=([1-9]\d*)", blocks)
-        if blocks != "all" and last is None:
+        if blocks not in ("all", "half") and last is None:
             raise UserError(
-                f"blocks={blocks} is unknown: use all, a number n for the last n, or a list of blocks, from 0"
+                f"blocks={blocks} is unknown: use all, half, a number n for the last n, or a list of blocks, from 0"
             )
         return int(last[1]) if last else blocks
     require(len(blocks) > 0, "blocks=[]: name at least one block")
     return tuple(require_whole("blocks", index) for index in blocks)
+
+
+def block_indices(blocks: str | int | tuple[int, ...], depth: int) -> set[int]:
+    """The numbers of `checked_blocks` in a ViT of `depth` blocks; UserError for those it lacks."""
+    if isinstance(blocks, str):
+        blocks = depth if blocks == "all" else (depth + 1) // 2
+    if isinstance(blocks, int):
+        require(blocks <= depth, f"blocks=last={blocks}: the ViT has {depth} blocks")
+        return set(range(depth - blocks, depth))
+    require(max(blocks) < depth, f"blocks={list(blocks)}: the ViT has blocks 0…{depth - 1}")
+    return set(blocks)

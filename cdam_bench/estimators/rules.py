@@ -9,8 +9,9 @@ function, so that with g the changed gradient and b the biases (of linear layers
 Each block runs again when its turn comes, so that only the inputs of the blocks are kept. Tested in tests/estimators/test_rules.py.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -54,6 +55,10 @@ class Rules:
             require_number(key, getattr(self, key))
 
 
+Change = Callable[
+    [int, Tensor], Tensor
+]  # a block's number and its tokens after norm1 → what its attention reads instead
+
 PLAIN = Rules()
 CONSERVATIVE = Rules(attention="detach", norm="detach", activation="gate")
 
@@ -66,7 +71,7 @@ class BlockGradients:
         index: of the block, from 0.
         inputs: residual stream that enters it (B, P + N, D).
         at_inputs: gradient there (B, K, P + N, D).
-        tokens: after its norm1 (B, P + N, D).
+        tokens: what its attention reads, after its norm1 (B, P + N, D).
         at_tokens: gradient there, through this block's attention (B, K, P + N, D).
     """
 
@@ -94,11 +99,23 @@ def backward_through_blocks(
     Raises:
         UserError: for blocks that the rules do not cover.
     """
-    blocks = backbone.vit.blocks
-    for index, block in enumerate(blocks):
-        _check(block, index)
+    check_covered(backbone)
     with torch.no_grad():
         inputs = backbone.block_inputs(images)
+    yield from backward_from(backbone, inputs, targets, rules)
+
+
+def backward_from(
+    backbone: Backbone, inputs: list[Tensor], targets: Tensor, rules: Rules, change: Change | None = None
+) -> Iterator[BlockGradients]:
+    """As `backward_through_blocks`, from the residual stream (B, P + N, D) that enters each block.
+
+    Args:
+        backbone, targets, rules: as there.
+        inputs: first block to last; the list is emptied on the way.
+        change: of the tokens that the attentions read, the same with which `inputs` were computed (`changed_inputs`).
+    """
+    blocks = backbone.vit.blocks
     count, after = blocks_read(backbone.head), inputs[-1].new_empty(0)
     at_latents: list[Tensor] = []
     read_before = [x[:, 0] for x in inputs[len(blocks) - count + 1 :]]  # what entered a block left the one before
@@ -107,7 +124,8 @@ def backward_through_blocks(
         with torch.enable_grad():
             leaf = inputs.pop().detach().requires_grad_()
             # of the last block, the head reads [CLS] alone
-            tokens, outputs = through_block(blocks[index], leaf, rules, wanted=1 if is_last else leaf.shape[1])
+            wanted, changed = 1 if is_last else leaf.shape[1], None if change is None else partial(change, index)
+            tokens, outputs = through_block(blocks[index], leaf, rules, wanted, changed)
         if is_last:
             latents = torch.stack([*read_before, outputs[:, 0].detach()], 1)
             at_latents = list(_readout_gradients(backbone, latents, targets, rules).unbind(2))
@@ -118,6 +136,14 @@ def backward_through_blocks(
         after = at_inputs
         del outputs
         yield BlockGradients(index, leaf.detach(), at_inputs, tokens.detach(), at_tokens)
+
+
+def changed_inputs(backbone: Backbone, x: Tensor, first: int, change: Change) -> list[Tensor]:
+    """Residual stream that enters the blocks from `first` on, x (B, P + N, D) before it, when attentions read changed tokens."""
+    inputs = [x]
+    for index, block in list(enumerate(backbone.vit.blocks))[first:-1]:
+        inputs.append(through_block(block, inputs[-1], PLAIN, x.shape[1], partial(change, index))[1])
+    return inputs
 
 
 def pixel_gradients(backbone: Backbone, images: Tensor, at_inputs: Tensor, rules: Rules) -> Tensor:
@@ -148,20 +174,24 @@ def _readout_gradients(backbone: Backbone, latents: Tensor, targets: Tensor, rul
     return gradients.reshape(*targets.shape, *latents.shape[1:])
 
 
-def _check(block: Any, index: int) -> None:
+def check_covered(backbone: Backbone) -> None:
     """Raise UserError for a part of a block that no rule covers."""
-    require(
-        type(block.mlp) is Mlp,
-        f"block {index} of the ViT has a {type(block.mlp).__name__}, for which there is no rule: use a plain MLP",
-    )
-    for norm in (block.norm1, block.norm2, block.attn.norm, block.mlp.norm):
+    for index, block in enumerate(backbone.vit.blocks):
+        mlp: Any = block.mlp
         require(
-            isinstance(norm, nn.LayerNorm | nn.Identity),
-            f"block {index} of the ViT has a {type(norm).__name__}, for which there is no rule: use LayerNorm",
+            type(mlp) is Mlp,
+            f"block {index} of the ViT has a {type(mlp).__name__}, for which there is no rule: use a plain MLP",
         )
+        for norm in (block.norm1, block.norm2, block.attn.norm, mlp.norm):
+            require(
+                isinstance(norm, nn.LayerNorm | nn.Identity),
+                f"block {index} of the ViT has a {type(norm).__name__}, for which there is no rule: use LayerNorm",
+            )
 
 
-def through_block(block: Any, x: Tensor, rules: Rules, wanted: int) -> tuple[Tensor, Tensor]:
+def through_block(
+    block: Any, x: Tensor, rules: Rules, wanted: int, change: Callable[[Tensor], Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
     """A block whose derivative is what the rules say.
 
     Args:
@@ -169,11 +199,13 @@ def through_block(block: Any, x: Tensor, rules: Rules, wanted: int) -> tuple[Ten
         x: its input (B, T, D).
         rules: of the backward pass.
         wanted: the first so many tokens are needed behind it.
+        change: of the tokens after norm1; None: none.
     Returns:
-        The tokens after norm1 (B, T, D) and the block's output (B, wanted, D).
+        What the attention reads, the tokens after norm1 (B, T, D), and the block's output (B, wanted, D).
     """
     attn, mlp, gamma = block.attn, block.mlp, rules.gamma
     tokens = normalise(block.norm1, x, rules)
+    tokens = tokens if change is None else change(tokens)
     qkv = linear(attn.qkv, tokens, gamma)
     q, k, v = qkv.reshape(*x.shape[:2], 3, attn.num_heads, -1).permute(2, 0, 3, 1, 4).unbind(0)  # (B, H, T, d)
     heads = _Attention.apply(q[:, :, :wanted], k, v, attn.scale, rules.attention)

@@ -31,7 +31,9 @@ def test_deep_cdam_equals_autograd_at_every_block(any_backbone, any_textbook, im
 
 
 @both_gradients
-@pytest.mark.parametrize(("blocks", "indices"), [(2, (1, 2)), ("last=2", (1, 2)), ([0, 2], (0, 2)), ([1], (1,))])
+@pytest.mark.parametrize(
+    ("blocks", "indices"), [(2, (1, 2)), ("last=2", (1, 2)), ("half", (1, 2)), ([0, 2], (0, 2)), ([1], (1,))]
+)
 def test_deep_cdam_of_some_blocks_equals_autograd_there(backbone, textbook, images, targets, gradient, blocks, indices):
     expected = for_each(deep_cdam, textbook, images, targets, [gradient] * 2, [indices] * 2).unflatten(-1, (4, 6))
     assert_agree(DeepCDAM(blocks, gradient).token_scores(backbone, images, targets), expected)
@@ -68,7 +70,7 @@ def test_deep_cdam_does_not_depend_on_the_batch_or_on_other_targets(backbone):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"blocks": "first"}, "blocks=first is unknown: use all, a number n for the last n, or a list"),
+        ({"blocks": "first"}, "blocks=first is unknown: use all, half, a number n for the last n, or a list"),
         ({"blocks": "last=0"}, "blocks=last=0 is unknown"),
         ({"blocks": 0}, "blocks=0: must be a positive whole number"),
         ({"blocks": []}, r"blocks=\[\]: name at least one"),
