@@ -1,9 +1,9 @@
 """A job: the objects that a cell is made with, and what they do to a chunk of images."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from cdam_bench.computing.micro_batches import MicroBatch
 from cdam_bench.configs import build_backbone, build_dataset, build_estimator, build_metrics, build_preprocessing
 from cdam_bench.datasets import Batch, Dataset, collate
 from cdam_bench.datasets.concepts import warn_about_examples
+from cdam_bench.datasets.other_images import other_images
 from cdam_bench.errors import UserError, require, require_count, require_whole, with_prefix
 from cdam_bench.estimators import Estimator
 from cdam_bench.metrics import Metric, Subject
@@ -138,9 +139,22 @@ class Job:
             boxes = boxes_of(batch, targets)
         masks = None if batch.masks is None else batch.masks.to(images.device)
         subject = Subject(
-            self.backbone, images, targets.to(images.device), batch.seeds, boxes, masks, batch_size=self.batch_size
+            self.backbone,
+            images,
+            targets.to(images.device),
+            batch.seeds,
+            boxes,
+            masks,
+            batch_size=self.batch_size,
+            normalisation=self.dataset,
+            other_images=self._other_images(start, stop, batch.seeds),
         )
         return subject, batch, logits
+
+    def _other_images(self, start: int, stop: int, seeds: Tensor) -> Callable[[], Tensor]:
+        """Gives another image of the dataset for each, of other classes where the outputs are classes; read once, if at all."""
+        other_classes = self.outputs in COMPETING
+        return cache(lambda: other_images(self.dataset, range(start, stop), seeds, other_classes))
 
     def _measured(
         self, name: str, subject: Subject, maps: Tensor, shared: SharedResults, start: int, stop: int

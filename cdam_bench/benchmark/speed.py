@@ -20,10 +20,12 @@ from torch import Tensor, nn
 
 from cdam_bench import estimators
 from cdam_bench.backbones import Backbone, create_vit, load_backbone
+from cdam_bench.computing.blur import gaussian_blur
 from cdam_bench.configs import build_estimator, compose
 from cdam_bench.errors import UserError
 from cdam_bench.metrics import box_responses, draw_boxes
-from cdam_bench.metrics.perturbation import ORDERS, find_batch_size, ranked_curves, ranks_of
+from cdam_bench.metrics.perturbation import ORDERS, find_batch_size, ranked_curves
+from cdam_bench.metrics.ranking import ranks_of
 from cdam_bench.store.files import write_atomically
 
 Work = Callable[[], Any]
@@ -105,7 +107,7 @@ def time_engine(config: DictConfig, device: torch.device) -> dict[str, dict[str,
     }
     works: dict[str, Callable[[], Any]] = {
         "perturbation curves": lambda: ranked_curves(
-            backbone, images, ranks_of(maps), ORDERS, steps, 14.0, targets, size
+            backbone, images, ranks_of(maps), ORDERS, steps, gaussian_blur(images, 14.0), targets, size
         ),
         "box responses": lambda: box_responses(backbone, images, boxes, targets, 14.0, size),
     }
@@ -162,9 +164,11 @@ def time_growth(config: DictConfig, device: torch.device) -> dict[str, dict[str,
         n: _best_seconds(_explains(cdam, backbone, images[:1], many[:, :n]), device) for n in (1, 4, 16)
     }
     maps = torch.randn(1, 1, *images.shape[-2:], device=device)
+    blurred = gaussian_blur(images[:1], 14.0)
     tables["perturbation curves against steps"] = {
         n: _best_seconds(
-            lambda n=n: ranked_curves(backbone, images[:1], ranks_of(maps), ORDERS[:1], n, 14.0, targets[:1], 8), device
+            lambda n=n: ranked_curves(backbone, images[:1], ranks_of(maps), ORDERS[:1], n, blurred, targets[:1], 8),
+            device,
         )
         for n in (4, 8, 16)
     }
@@ -190,7 +194,8 @@ def time_paper_table(config: DictConfig, device: torch.device) -> dict[str, Any]
 
         def explain_and_perturb(method: estimators.Estimator = method) -> None:
             maps = torch.cat([method.attribute(backbone, part, targets[: len(part)]) for part in images.split(size)])
-            ranked_curves(backbone, images, ranks_of(maps), ORDERS, settings.steps, 14.0, targets, size)
+            blurred = gaussian_blur(images, 14.0)
+            ranked_curves(backbone, images, ranks_of(maps), ORDERS, settings.steps, blurred, targets, size)
 
         seconds[name] = _seconds(explain_and_perturb, device)
     per_image = sum(seconds.values()) / len(images)

@@ -1,12 +1,13 @@
 """Metric: from (backbone, images, targets, maps) to scores and curves of every image."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
+from cdam_bench.computing.colours import Normalised
 from cdam_bench.computing.micro_batches import MicroBatch
 from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE
 from cdam_bench.store.columns import Column, Curve
@@ -30,6 +31,8 @@ class Subject:
         masks: (B, H, W) bool: the pixels of the object that all targets are about, or None.
         shared: what `Metric.prepare` returned for these images.
         batch_size: images in one forward pass; a MicroBatch stays halved once memory ran out.
+        normalisation: what has the mean and std that the images were normalised with; None: the backbone's `preprocessing`.
+        other_images: gives another image of the dataset for each, (B, 3, H, W); None where there is no dataset.
     """
 
     backbone: Backbone
@@ -40,6 +43,8 @@ class Subject:
     masks: Tensor | None = None
     shared: dict[str, Tensor] = field(default_factory=dict)
     batch_size: int | MicroBatch = DEFAULT_BATCH_SIZE
+    normalisation: Normalised | None = None
+    other_images: Callable[[], Tensor] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The perturbation engine: many partly blurred copies of each image through the backbone, in full micro-batches."""
+"""The perturbation engine: many partly replaced copies of each image through the backbone, in full micro-batches."""
 
 import time
 from collections.abc import Callable
@@ -7,37 +7,16 @@ import torch
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
-from cdam_bench.computing.blur import gaussian_blur
+from cdam_bench.computing.colours import Normalised
 from cdam_bench.computing.micro_batches import MicroBatch
 from cdam_bench.errors import require, require_count
+from cdam_bench.metrics.fills import Scene, filled
+from cdam_bench.metrics.paths import PathReader, Reader, paths_of
+from cdam_bench.metrics.ranking import UNITS, first_equal_of, ranking_map, ranks_of, require_ranking
 
 ORDERS = ("mif", "lif")
-UNITS = ("pixel", "patch")
 DEFAULT_BATCH_SIZE = 64
 PAPER_BLUR_SIGMA = 14.0  # pixels at 224²
-
-
-def ranks_of(maps: Tensor) -> Tensor:
-    """Rank of every pixel, 0 the most important; ties in order of the pixel's index.
-
-    Args:
-        maps: (..., H, W).
-    Returns:
-        (..., H·W) long: a permutation of 0 … H·W − 1.
-    """
-    flat = maps.flatten(-2)
-    order = flat.sort(dim=-1, descending=True, stable=True).indices
-    places = torch.arange(flat.shape[-1], device=flat.device).expand_as(order)
-    return torch.empty_like(order).scatter_(-1, order, places)
-
-
-def average_per_patch(maps: Tensor, patch_size: int) -> Tensor:
-    """Every pixel takes the mean of its patch: (..., H, W) → (..., H, W). A map that is constant on patches is unchanged."""
-    *lead, height, width = maps.shape
-    tiles = maps.reshape(*lead, height // patch_size, patch_size, width // patch_size, patch_size)
-    mean, highest = tiles.mean((-3, -1), keepdim=True), tiles.amax((-3, -1), keepdim=True)
-    constant = highest == tiles.amin((-3, -1), keepdim=True)  # then the mean's rounding must not break ties
-    return torch.where(constant, highest, mean).expand_as(tiles).reshape(maps.shape)
 
 
 def area(curve: Tensor) -> Tensor:
@@ -60,6 +39,12 @@ def perturbation_curves(
     blur_sigma: float = PAPER_BLUR_SIGMA,
     unit: str = "pixel",
     batch_size: int = DEFAULT_BATCH_SIZE,
+    *,
+    fill: str | Tensor = "blur",
+    rank_by: str = "signed",
+    path: str = "all",
+    seeds: Tensor | None = None,
+    normalisation: Normalised | None = None,
 ) -> Tensor:
     """Outputs while pixels are replaced by their blurred copy, 0 to 100 % of them in `steps` equal steps.
 
@@ -72,21 +57,30 @@ def perturbation_curves(
         blur_sigma: in pixels; the paper's 14 is for 224².
         unit: "pixel" (the paper), or "patch": the map is averaged over each patch before ranking.
         batch_size: images in one forward pass; halved when memory runs out.
+        fill: what pixels are replaced by: "blur" (the paper), "mean" (0 in normalised units), "black", "noise", or images of one's
+            own (B, 3, H, W), as another image of the dataset.
+        rank_by: what of a map S is ranked: "signed": S (the paper), "absolute": |S|, "positive": max(S, 0).
+        path: by which the perturbation reaches the output: "all" (the paper), "tokens" or "cls", as in `PathReader`.
+        seeds: (B,) long, one per image, of the noise; None: all 0.
+        normalisation: an object with `mean` and `std` of the images, for "black"; None: the backbone's `preprocessing`.
     Returns:
         (B, steps + 1, C) float32, or (B, R, steps + 1, C).
     Raises:
-        UserError: for an unknown order or unit, and for numbers that cannot be.
+        UserError: for an unknown order, unit, fill, ranking or path, and for numbers and shapes that cannot be.
     Source: Brocki et al. 2024, §3.4.
     """
     require(order in ORDERS, f"order={order} is unknown: use one of {', '.join(ORDERS)}")
     require(unit in UNITS, f"unit={unit} is unknown: use one of {', '.join(UNITS)}")
+    (path,) = paths_of(path)
     images, maps = images.to(backbone.device), maps.to(backbone.device)
     check_maps(maps, images)
     many = maps.reshape(len(images), -1, *maps.shape[-2:])
-    if unit == "patch":
-        many = average_per_patch(many, backbone.patch_size)
-    curves = ranked_curves(backbone, images, ranks_of(many), (order,), steps, blur_sigma, None, batch_size)[:, :, 0]
-    return curves.reshape(*maps.shape[:-2], *curves.shape[2:])
+    many = ranking_map(many, unit, require_ranking(rank_by), backbone.patch_size)
+    known = normalisation or getattr(backbone, "preprocessing", None)
+    fill = filled(fill, Scene(images, blur_sigma, seeds, known))
+    read = None if path == "all" else PathReader(backbone, images, (path,), batch_size)
+    curves = ranked_curves(backbone, images, ranks_of(many), (order,), steps, fill, None, batch_size, read)[:, :, 0]
+    return curves.reshape(*maps.shape[:-2], curves.shape[2], curves.shape[-1])
 
 
 def check_maps(maps: Tensor, images: Tensor) -> None:
@@ -101,22 +95,24 @@ def ranked_curves(
     ranks: Tensor,
     orders: tuple[str, ...],
     steps: int,
-    blur_sigma: float,
+    fill: Tensor,
     targets: Tensor | None = None,
     batch_size: int | MicroBatch = DEFAULT_BATCH_SIZE,
+    read: Reader | None = None,
 ) -> Tensor:
     """Curves for several rankings and orders at once; equal rankings of an image, 0 % and 100 % are computed once.
 
     Args:
-        backbone, images, steps, blur_sigma, batch_size: as in `perturbation_curves`.
+        backbone, images, steps, batch_size: as in `perturbation_curves`.
         ranks: (B, R, H·W), from `ranks_of`.
         orders: any of "mif", "lif".
+        fill: (B, 3, H, W), what pixels are replaced by.
         targets: (B, K) outputs to keep; None: all C.
+        read: gives the outputs of perturbed images; None: the backbone's logits.
     Returns:
-        (B, R, orders, steps + 1, K or C) float32.
+        (B, R, orders, steps + 1, K or C) float32; with a `read` whose outputs are (M, P, C): (B, R, orders, steps + 1, P, K or C).
     """
     steps = require_count("steps", steps)
-    blurred = gaussian_blur(images, blur_sigma)
     batch, rankings, pixels = ranks.shape
     device = images.device
     shape = (batch, rankings, len(orders), steps + 1)
@@ -136,23 +132,14 @@ def ranked_curves(
         rank = ranks[image, ranking]  # (M, H·W)
         rank = torch.where(reversed_order[order][:, None], pixels - 1 - rank, rank)
         mask = (rank < counts[step][:, None]).reshape(-1, 1, *images.shape[-2:])
-        return torch.where(mask, blurred[image], images[image])
+        return torch.where(mask, fill[image], images[image])
 
-    values = forward_jobs(backbone, jobs, perturbed, targets, batch_size)
-    result = values.new_empty(*shape, values.shape[-1])
+    values = forward_jobs(backbone, jobs, perturbed, targets, batch_size, read)
+    result = values.new_empty(*shape, *values.shape[1:])
     result[tuple(jobs.unbind(1))] = values
-    result[..., 0, :] = result[:, :1, :1, 0]
-    result[..., steps, :] = result[:, :1, :1, steps]
+    for end in (0, steps):
+        result[:, :, :, end] = result[:, :1, :1, end]
     return result[torch.arange(batch, device=device)[:, None], first_equal.to(device)]
-
-
-def first_equal_of(ranks: Tensor) -> Tensor:
-    """For each ranking (B, R, …), the index of the first one of the same image that equals it: (B, R) long, on the CPU.
-
-    The one value that curves read back from a device: it says how many forward passes there are.
-    """
-    equal = torch.stack([(ranks == ranks[:, r : r + 1]).all(-1) for r in range(ranks.shape[1])], -1)  # (B, R, R)
-    return equal.long().argmax(-1).cpu()
 
 
 def forward_jobs(
@@ -161,6 +148,7 @@ def forward_jobs(
     make_images: Callable[[Tensor], Tensor],
     targets: Tensor | None,
     batch_size: int | MicroBatch,
+    read: Reader | None = None,
 ) -> Tensor:
     """Outputs of the images that `make_images` makes from rows of `jobs`, in full micro-batches.
 
@@ -169,19 +157,28 @@ def forward_jobs(
         make_images: rows (M, …) → images (M, 3, H, W).
         targets: (B, K) outputs to keep per image; None: all C.
         batch_size: rows in one forward pass; halved when memory runs out, a MicroBatch for its owner too.
+        read: gives the outputs (M, …, C) of images and of their indices (M,); None: the backbone's logits.
     Returns:
-        (J, K or C) float32, on the jobs' device.
+        (J, …, K or C) float32, on the jobs' device.
     Raises:
         UserError: if a single image does not fit into memory.
     """
 
     def outputs(part: slice) -> Tensor:
-        logits = backbone.logits(make_images(jobs[part]))
-        return logits if targets is None else logits.gather(1, targets[jobs[part, 0]])
+        images, index = make_images(jobs[part]), jobs[part, 0]
+        logits = backbone.logits(images) if read is None else read(images, index)
+        return logits if targets is None else chosen_outputs(logits, targets[index])
 
     size = batch_size if isinstance(batch_size, MicroBatch) else MicroBatch(batch_size)
     with torch.inference_mode():
         return size.in_parts(len(jobs), outputs).clone()
+
+
+def chosen_outputs(logits: Tensor, targets: Tensor) -> Tensor:
+    """Outputs (M, …, C) → those of each row's own targets (M, K): (M, …, K)."""
+    middle = logits.shape[1:-1]
+    index = targets.reshape(len(targets), *[1] * len(middle), -1).expand(-1, *middle, -1)
+    return logits.gather(-1, index)
 
 
 def find_batch_size(backbone: Backbone, image_size: tuple[int, int], largest: int = 4096) -> int:

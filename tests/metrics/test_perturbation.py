@@ -7,7 +7,7 @@ import torch
 from cdam_bench.errors import UserError
 from cdam_bench.estimators import CDAM
 from cdam_bench.metrics import area, perturbation_curves
-from cdam_bench.metrics.perturbation import average_per_patch
+from cdam_bench.metrics.ranking import average_per_patch
 from tests.agreement import assert_agree
 from tests.conftest import PATCH_SIZE
 from tests.reference.perturbation import blur, curve_area, order_of_pixels, perturbation_curve
