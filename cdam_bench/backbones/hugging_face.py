@@ -1,0 +1,142 @@
+"""Models of Hugging Face as backbones: timm's arithmetic under their weights; `transformers` is not needed to read them."""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cdam_bench.backbones.backbone import Backbone
+from cdam_bench.backbones.hugging_face_files import ModelFiles, find_model, model_preprocessor
+from cdam_bench.backbones.hugging_face_models import create_model, image_config
+from cdam_bench.backbones.hugging_face_preprocessing import HuggingFacePreprocessing, preprocessing_settings
+from cdam_bench.backbones.hugging_face_weights import resampled, to_timm
+from cdam_bench.errors import UserError, require
+
+Plain = dict[str, Any]
+MAX_NAMES_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Content:
+    """A model of `transformers`, in plain values.
+
+    Args:
+        name: for messages.
+        config: of config.json.
+        tensors: weights by name.
+        preprocessor: of preprocessor_config.json.
+    """
+
+    name: str
+    config: Plain
+    tensors: dict[str, Tensor]
+    preprocessor: Plain
+
+    @classmethod
+    def of_files(cls, files: ModelFiles) -> "Content":
+        """Of a folder."""
+        config = files.config()
+        image_config(config)  # complains about what cannot be read, before gigabytes are
+        return cls(str(files.folder), config, files.tensors(), files.preprocessor())
+
+    @classmethod
+    def of_model(cls, model: Any) -> "Content":
+        """Of an object of `transformers`, and of where it was loaded from."""
+        config = model.config.to_dict()
+        preprocessor = model_preprocessor(str(getattr(model.config, "_name_or_path", "") or ""))
+        if preprocessor is None:
+            side = image_config(config)["image_size"]
+            preprocessor = {"size": {"height": side, "width": side}, "do_center_crop": False}
+            warnings.warn(
+                f"this {type(model).__name__} comes without preprocessor_config.json: pictures are resized to {side} × {side} and "
+                "normalised as usual for its kind; set backbone.preprocessing if it was trained otherwise",
+                stacklevel=4,
+            )
+        return cls(type(model).__name__, config, dict(model.state_dict()), preprocessor)
+
+
+def from_hugging_face(
+    model: Any, head: nn.Module | None = None, image_size: int | None = None, precision: str = "fp32"
+) -> Backbone:
+    """A model of Hugging Face as a backbone, with its own preprocessing and class names.
+
+    Args:
+        model: a folder with config.json and model.safetensors, an id of the hub, or a model object of `transformers`, whose weights
+            are copied.
+        head: from features (B, D) to outputs; None: the model's classifier or projection, or for a model without, the features.
+        image_size: side in pixels; position embeddings are resampled as `transformers` does. None: what the preprocessing gives.
+        precision: see Backbone.
+    Returns:
+        The backbone; its `preprocessing` is the model's, its `class_names` are those of `id2label`, or None.
+    Raises:
+        UserError: for what cannot be found, read or explained.
+    """
+    if isinstance(model, str | Path):
+        content = Content.of_files(find_model(model))
+    else:
+        require(
+            isinstance(model, nn.Module) and hasattr(getattr(model, "config", None), "to_dict"),
+            f"a {type(model).__name__} is no model of Hugging Face: give a folder, an id of the hub, or a model of transformers",
+        )
+        content = Content.of_model(model)
+    return _backbone(content, head, image_size, precision)
+
+
+def _backbone(content: Content, head: nn.Module | None, image_size: int | None, precision: str) -> Backbone:
+    config = image_config(content.config)
+    weights = to_timm(content.tensors, config["model_type"])
+    settings = preprocessing_settings(content.preprocessor, config["model_type"], config["patch_size"], image_size)
+    own = _own_head(weights, config["hidden_size"])
+    classes = len(weights["head.weight"]) if "head.weight" in weights else 0
+    vit = create_model(config, settings["image_size"], weights, classes)
+    _load(vit, weights, config, content.name)
+    backbone = Backbone(vit, own if head is None else head, precision)
+    backbone.preprocessing = HuggingFacePreprocessing(**settings)
+    backbone.class_names = _class_names(content.config, backbone.num_classes) if head is None else None
+    return backbone
+
+
+def _own_head(weights: dict[str, Tensor], width: int) -> nn.Module | None:
+    """Takes a head out of the weights that timm's model has no place for; None: timm's own is the head."""
+    if (projection := weights.pop("projection.weight", None)) is not None:
+        head = nn.Linear(projection.shape[1], projection.shape[0], bias=False)
+        head.load_state_dict({"weight": projection})
+        return head
+    return None
+
+
+def _load(vit: Any, weights: dict[str, Tensor], config: Plain, name: str) -> None:
+    """Put the weights into timm's model, or raise UserError naming those that do not fit."""
+    if (positions := weights.get("pos_embed")) is not None:
+        prefix = 0 if getattr(vit, "no_embed_class", False) else vit.num_prefix_tokens
+        antialias = config["model_type"] == "dinov2_with_registers"
+        weights["pos_embed"] = resampled(positions, vit.patch_embed.grid_size[0], prefix, antialias)
+    own = vit.state_dict()
+    problems = []
+    if missing := sorted(own.keys() - weights.keys()):
+        problems.append(f"missing {_some(missing)}")
+    if unexpected := sorted(weights.keys() - own.keys()):
+        problems.append(f"unexpected {_some(unexpected)}")
+    both = sorted(own.keys() & weights.keys())
+    shapes = ((key, tuple(weights[key].shape), tuple(own[key].shape)) for key in both)
+    if misshapen := [f"{key} {found} instead of {wanted}" for key, found, wanted in shapes if found != wanted]:
+        problems.append(f"of another shape: {_some(misshapen)}")
+    require(not problems, f"the weights of {name} do not fit its config.json (by timm's names): {'; '.join(problems)}")
+    vit.load_state_dict(weights)
+
+
+def _some(names: list[str]) -> str:
+    """A list of names, cut when it is long."""
+    more = f" and {len(names) - MAX_NAMES_SHOWN} more" if len(names) > MAX_NAMES_SHOWN else ""
+    return ", ".join(names[:MAX_NAMES_SHOWN]) + more
+
+
+def _class_names(config: Plain, count: int) -> tuple[str, ...] | None:
+    """What `id2label` calls the outputs; None where it does not, or only by numbers."""
+    known = {str(index): str(name) for index, name in (config.get("id2label") or {}).items()}
+    names = tuple(known.get(str(index), f"LABEL_{index}") for index in range(count))
+    unknown = len(known) != count or all(name == f"LABEL_{index}" for index, name in enumerate(names))
+    return None if unknown else names
