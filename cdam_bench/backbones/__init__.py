@@ -4,13 +4,27 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cdam_bench.backbones.backbone import Backbone, create_vit, load_backbone
+    from cdam_bench.backbones.backbone import Backbone
     from cdam_bench.backbones.checkpoints import load_weights
     from cdam_bench.backbones.heads import ConceptHead, JoinedHeads, LinearHead
+    from cdam_bench.backbones.loading import create_model, create_vit, load_backbone
 
-__all__ = ["Backbone", "ConceptHead", "JoinedHeads", "LinearHead", "create_vit", "load_backbone", "load_weights"]
+__all__ = [
+    "Backbone",
+    "ConceptHead",
+    "JoinedHeads",
+    "LinearHead",
+    "create_model",
+    "create_vit",
+    "load_backbone",
+    "load_weights",
+]
 
-HOMES = {"load_weights": "checkpoints", "ConceptHead": "heads", "JoinedHeads": "heads", "LinearHead": "heads"}
+HOMES = {
+    "load_weights": "checkpoints",
+    **dict.fromkeys(("ConceptHead", "JoinedHeads", "LinearHead"), "heads"),
+    **dict.fromkeys(("create_model", "create_vit", "load_backbone"), "loading"),
+}
 
 
 def __getattr__(name: str) -> Any:

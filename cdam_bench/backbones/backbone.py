@@ -1,26 +1,20 @@
 """Backbone: a frozen timm ViT with its head."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy
-from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from cdam_bench.backbones.checkpoints import load_head, load_weights
-from cdam_bench.backbones.conv_stem import ConvStem
-from cdam_bench.backbones.files import find_weights
 from cdam_bench.backbones.heads import blocks_read
 from cdam_bench.backbones.last_block import LastBlock, check_blocks
-from cdam_bench.errors import UserError, nearest_names, require
+from cdam_bench.errors import require
 
 PRECISIONS = ("fp32", "tf32", "bf16")
-EMBED_LAYERS = {"conv_stem": ConvStem}  # by the names that configs use in model_args.embed_layer
 
 
 class Backbone(nn.Module):
@@ -194,117 +188,3 @@ class Backbone(nn.Module):
             f"images are {height}×{width} but the backbone was built for {self.image_size[0]}×{self.image_size[1]}: "
             f"set backbone.image_size={height}",
         )
-
-
-def create_vit(
-    architecture: str,
-    num_classes: int | None = None,
-    image_size: int | None = None,
-    model_args: Mapping[str, Any] | None = None,
-    pretrained: bool = False,
-) -> VisionTransformer:
-    """A timm VisionTransformer by name.
-
-    Args:
-        architecture: timm's name, as "vit_small_patch8_224.dino".
-        num_classes: outputs of its own head; 0: none; None: timm's default.
-        image_size: side in pixels; None: the architecture's.
-        model_args: further arguments of timm's VisionTransformer; `embed_layer` may be a name in `EMBED_LAYERS`.
-        pretrained: download timm's weights.
-    Raises:
-        UserError: for an unknown name, an image size the patches do not divide, or a failed download.
-    """
-    if not timm.is_model(architecture):
-        near = nearest_names(architecture.split(".")[0], timm.list_models())
-        hint = f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()"
-        raise UserError(f"architecture={architecture} is not a timm model: {hint}")
-    options = dict(model_args or {})
-    if isinstance(options.get("embed_layer"), str):
-        name = options["embed_layer"]
-        require(name in EMBED_LAYERS, f"model_args.embed_layer={name} is unknown: use {', '.join(EMBED_LAYERS)}")
-        options["embed_layer"] = EMBED_LAYERS[name]
-    if num_classes is not None:
-        options["num_classes"] = num_classes
-    if image_size is not None:
-        options["img_size"] = image_size
-        patch = options.get("patch_size") or _default_patch_size(architecture)
-        require(
-            image_size > 0 and image_size % patch == 0,
-            f"image_size={image_size} is not divisible by the patch size {patch}: "
-            f"use {max(patch, image_size // patch * patch)}",
-        )
-    try:
-        vit = timm.create_model(architecture, pretrained=pretrained, **options)
-    except TypeError as error:
-        raise UserError(f"architecture={architecture} does not take these arguments: {error}") from error
-    if not isinstance(vit, VisionTransformer):
-        raise UserError(f"architecture={architecture} is not a VisionTransformer")
-    return vit
-
-
-def _default_patch_size(architecture: str) -> int:
-    with torch.device("meta"):
-        vit: Any = timm.create_model(architecture)
-    return vit.patch_embed.patch_size[0]
-
-
-def load_backbone(
-    architecture: str,
-    checkpoint: str | Path | None = None,
-    head: str | Path | nn.Module | None = None,
-    num_classes: int | None = None,
-    image_size: int | None = None,
-    pretrained: bool = False,
-    model_args: Mapping[str, Any] | None = None,
-    weights_dir: str | Path | None = None,
-    device: str | torch.device = "cpu",
-    precision: str = "fp32",
-) -> Backbone:
-    """Build a backbone and load its weights.
-
-    Args:
-        architecture: timm's name of the ViT.
-        checkpoint: weights of the ViT in any official layout: a path, or a file name in `weights_dir` or among those that
-            come with the package. None: random values, unless `pretrained`.
-        head: file of a linear head (looked up like the checkpoint), a module, or None: the head inside the checkpoint.
-        num_classes: outputs of the head.
-        image_size: side of the images in pixels; position embeddings are resampled to it.
-        pretrained: let timm download its weights.
-        model_args: further arguments of timm's VisionTransformer.
-        weights_dir: folder searched for `checkpoint` and `head`.
-        device, precision: where and how to compute; see Backbone. "auto": CUDA if there is one, and `chosen_precision`.
-    Raises:
-        UserError: for files that are missing, broken or of another architecture.
-    """
-    device = checked_device(device)
-    precision = chosen_precision(precision, device)
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
-    # beside a separate head, the ViT has none of its own: the checkpoint may lack the weights for it
-    own_classes = num_classes if head is None else 0
-    vit = create_vit(architecture, own_classes, image_size, model_args, pretrained)
-    if checkpoint is not None:
-        load_weights(vit, find_weights(checkpoint, weights_dir))
-    if isinstance(head, str | Path):
-        head = load_head(find_weights(head, weights_dir), vit.embed_dim, num_classes)
-    return Backbone(vit, head, precision).to(device)
-
-
-def chosen_precision(precision: str, device: torch.device) -> str:
-    """`precision`, or for "auto" the fastest whose tables differ from fp32's by less than 0.5 % (docs/performance.md)."""
-    if precision != "auto":
-        return precision
-    return "bf16" if device.type == "cuda" else "fp32"
-
-
-def checked_device(device: str | torch.device) -> torch.device:
-    """`device` if torch has it here; "auto" is CUDA where there is one, else the CPU."""
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.zeros(1, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"runtime.device={device} cannot be used here ({reason}): use runtime.device=cpu") from error
-    return chosen

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from cdam_bench.backbones.backbone import checked_device, chosen_precision
+from cdam_bench.backbones.loading import checked_device, chosen_precision
 from cdam_bench.backbones.files import file_digest, find_weights
 from cdam_bench.benchmark.versions import version_of
 from cdam_bench.configs import ABOUT, Plain, backbone_arguments, head_source, plain

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from cdam_bench.backbones.backbone import checked_device, chosen_precision
+from cdam_bench.backbones.loading import checked_device, chosen_precision
 from cdam_bench.configs import build_vit, plain
 from cdam_bench.errors import UserError, require, require_count, require_number
 from cdam_bench.lidc.dataset import TASKS, VIEWS, training_statistics, with_crops

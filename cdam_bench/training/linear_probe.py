@@ -22,7 +22,7 @@ from torchvision.transforms import Compose, Normalize, RandomHorizontalFlip, Ran
 from tqdm import tqdm
 
 from cdam_bench.backbones import Backbone
-from cdam_bench.backbones.backbone import chosen_precision
+from cdam_bench.backbones.loading import chosen_precision
 from cdam_bench.configs import Plain, build_backbone, build_preprocessing, plain
 from cdam_bench.datasets.preprocessing import Preprocessing
 from cdam_bench.errors import require, require_count

@@ -8,7 +8,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from cdam_bench.backbones import Backbone, ConceptHead, JoinedHeads, LinearHead
-from cdam_bench.backbones.backbone import chosen_precision
+from cdam_bench.backbones.loading import chosen_precision
 from cdam_bench.errors import UserError
 from tests.agreement import assert_agree
 from tests.conftest import IMAGE_SIZE, random_images, random_vit

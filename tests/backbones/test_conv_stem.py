@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import save_file
 from torch.testing import assert_close
 
-from cdam_bench.backbones.backbone import Backbone, create_vit, load_backbone
+from cdam_bench.backbones import Backbone, create_vit, load_backbone
 from cdam_bench.errors import UserError
 from cdam_bench.estimators import CDAM, InputXGradient, RelevancePropagation
 from tests.agreement import assert_agree

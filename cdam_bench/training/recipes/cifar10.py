@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from cdam_bench.backbones.backbone import checked_device, chosen_precision
+from cdam_bench.backbones.loading import checked_device, chosen_precision
 from cdam_bench.configs import Plain, build_preprocessing, plain
 from cdam_bench.datasets.cifar10 import CLASS_NAMES, Photographs, load_photographs
 from cdam_bench.datasets.cifar10_scenes import COLOUR_GRID, COLOURS, QUADRANTS, backgrounds_of, mosaics, singles

@@ -88,7 +88,7 @@ def train_digits(config: DictConfig) -> None:
         config.batch_size,
         preprocessing,
         config.seed,
-        patch_size=config.backbone.model_args.patch_size,
+        patch_size=model.feature_info[-1]["reduction"],  # pixels per token of the last stage
         growth=(int(first * config.steps), int(last * config.steps)),
         two_digits=config.two_digits,
         **config.perturbation,
