@@ -14,9 +14,11 @@ class Estimator(ABC):
 
     Attributes:
         signed: whether its maps can speak against an output (negative values). Figures draw maps that cannot in other colours.
+        class_aware: whether its maps depend on the target at all.
     """
 
     signed: bool = True
+    class_aware: bool = True
 
     @abstractmethod
     def attribute(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor | None = None) -> Tensor:
@@ -25,7 +27,8 @@ class Estimator(ABC):
         Args:
             backbone: whose output is explained.
             images: (B, 3, H, W), normalised.
-            targets: (B,) long, or (B, K): K targets of each image, which share its forward pass.
+            targets: (B,) long, or (B, K): K targets of each image, which share its forward pass. They are looked at before
+                anything is computed where they are on the CPU; from another device nothing is read back.
             seeds: (B,) long, one per image, for methods that draw noise; None: all 0. The noise depends on nothing else.
         Returns:
             (B, H, W), or (B, K, H, W); float32, detached, on the backbone's device. Signed where the method is.
@@ -60,12 +63,12 @@ class PixelEstimator(Estimator):
 
     @abstractmethod
     def pixel_scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
-        """Importance (B, 3, H, W) per colour channel for one target per image, (B,)."""
+        """Scores of the pixels (B, K, H, W) for images and targets (B, K) on its device, seeds (B,) on the CPU."""
 
     def attribute(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor | None = None) -> Tensor:
         images, many, seeds = checked_inputs(backbone, images, targets, seeds)
-        maps = [self.pixel_scores(backbone, images, target, seeds).sum(1) for target in many.unbind(1)]
-        return torch.stack(maps, 1).detach().float().reshape(*targets.shape, *images.shape[-2:])
+        maps = self.pixel_scores(backbone, images, many, seeds)
+        return maps.detach().float().reshape(*targets.shape, *images.shape[-2:])
 
 
 def checked_inputs(
@@ -74,7 +77,7 @@ def checked_inputs(
     """Images and targets as (B, K) on the backbone's device, seeds as (B,) on the CPU, where generators are seeded.
 
     Raises:
-        UserError: if their shapes do not go together or a target is not an output of the head.
+        UserError: if their shapes do not go together, or a target on the CPU is not an output of the head.
     """
     count = len(images)
     require(
@@ -83,7 +86,9 @@ def checked_inputs(
     )
     require(seeds is None or seeds.shape == (count,), f"seeds must be one per image: expected ({count},), got {seeds}")
     classes = backbone.num_classes
-    if targets.numel():
+    if (
+        targets.numel() and targets.device.type == "cpu"
+    ):  # from elsewhere it would be read back, and the device waited for
         lowest, highest = int(targets.min()), int(targets.max())
         require(
             lowest >= 0 and highest < classes,
