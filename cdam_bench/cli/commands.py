@@ -148,6 +148,20 @@ COMMANDS = (
         "scripts/measure_network",
         "backbone=digits_vit dataset=digits_multi",
     ),
+    Command(
+        "measure maps",
+        "how alike the maps of several methods are",
+        "cdam_bench.benchmark.map_correlation:measure_maps",
+        "scripts/measure_maps",
+        "estimators=[cdam,attention_map]",
+    ),
+    Command(
+        "measure attention_share",
+        "how much of the logit's drop flows through the last attention of a network",
+        "cdam_bench.benchmark.attention_share:measure_attention_share",
+        "scripts/measure_attention_share",
+        "backbone=digits_vit dataset=digits_multi",
+    ),
 )
 BY_NAME = {command.name: command for command in COMMANDS}
 
