@@ -6,6 +6,7 @@ is wrong with an argument is told with the key that the user typed. Nothing heav
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -283,9 +284,27 @@ def _kept_backbone(arguments: str, with_head: bool) -> Backbone:
     return backbone.with_head(instantiate(source, "backbone.head").build(backbone, made))
 
 
-def build_dataset(config: DictConfig, preprocessing: Preprocessing) -> Dataset:
-    """The dataset of a configuration."""
-    return instantiate(config.dataset, "dataset", preprocessing=preprocessing)
+def build_dataset(config: DictConfig, preprocessing: Preprocessing, backbone: Backbone | None = None) -> Dataset:
+    """The dataset of a configuration.
+
+    Args:
+        config: with the group `dataset`.
+        preprocessing: of the backbone.
+        backbone: given to a dataset with an argument of that name, such as ImageFolder, whose targets are its outputs.
+    """
+    asked = backbone is not None and _takes(plain(config.dataset), "backbone")
+    extra = {"backbone": backbone} if asked else {}
+    return instantiate(config.dataset, "dataset", preprocessing=preprocessing, **extra)
+
+
+def _takes(settings: Any, argument: str) -> bool:
+    """Whether the class of settings has an argument of that name; what is wrong with them is told when it is built."""
+    from hydra.utils import get_object
+
+    try:
+        return argument in inspect.signature(get_object(moved(settings)["_target_"])).parameters
+    except Exception:  # whatever importing a user's module may raise
+        return False
 
 
 def build_estimator(config: DictConfig) -> Estimator:

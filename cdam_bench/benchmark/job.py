@@ -76,7 +76,7 @@ class Job:
             raise UserError(f"target_order={config.target_order} is unknown: use one of {', '.join(TARGET_ORDERS)}")
         estimator, metrics = build_estimator(config), build_metrics(config)
         backbone, preprocessing = build_backbone(config), build_preprocessing(config)
-        dataset = build_dataset(config, preprocessing)
+        dataset = build_dataset(config, preprocessing, backbone)
         outputs = output_kind(dataset, backbone.head)
         target_order = config.target_order if outputs in COMPETING else "annotated"
         for name, metric in metrics.items():

@@ -84,7 +84,7 @@ def _scene(comparison: Comparison, num_images: int, paths: DictConfig, runtime: 
     settings = settings_of(cell, paths, runtime)
     same_weights(cell, settings)
     backbone, preprocessing = build_backbone(settings), build_preprocessing(settings)
-    dataset = build_dataset(settings, preprocessing)
+    dataset = build_dataset(settings, preprocessing, backbone)
     known = _rows_by_image(comparison)
     samples = []
     for i in range(len(dataset)):

@@ -34,10 +34,15 @@ def test_images_beside_each_other_have_no_target(tmp_path):
     assert dataset[0].image.shape == (3, 32, 32)
 
 
-def test_names_of_sub_folders_can_be_the_classes(tmp_path):
-    dataset = ImageFolder(put(tmp_path, "zebra crossing/a.jpg", "bus/b.jpg"), PREPROCESSING, class_names=None)
+def test_names_of_sub_folders_are_the_classes_where_no_model_is_known(tmp_path):
+    dataset = ImageFolder(put(tmp_path, "zebra crossing/a.jpg", "bus/b.jpg"), PREPROCESSING)
     assert dataset.class_names == ("bus", "zebra crossing")
     assert [dataset[i].targets for i in range(2)] == [(0,), (1,)]
+
+
+def test_numbers_of_sub_folders_are_indices(tmp_path):
+    dataset = ImageFolder(put(tmp_path, "2/a.jpg", "10/b.jpg"), PREPROCESSING)
+    assert {dataset[i].image_id: dataset[i].targets for i in range(2)} == {"2/a.jpg": (2,), "10/b.jpg": (10,)}
 
 
 def test_csv_gives_two_targets(tmp_path):
@@ -73,7 +78,12 @@ def test_wrong_csv_is_told_by_line(tmp_path, rows, message):
 
 def test_unknown_class_folder_is_named(tmp_path):
     with pytest.raises(UserError, match=r"folder .*unicorns: class 'unicorns' is unknown"):
-        ImageFolder(put(tmp_path, "unicorns/a.jpg"), PREPROCESSING)
+        ImageFolder(put(tmp_path, "unicorns/a.jpg"), PREPROCESSING, class_names="imagenet")
+
+
+def test_unknown_word_for_the_names_is_refused(tmp_path):
+    with pytest.raises(UserError, match="class_names=cifar is unknown: use imagenet, folders, a list"):
+        ImageFolder(put(tmp_path, "a.jpg"), PREPROCESSING, class_names="cifar")
 
 
 def test_missing_folder_is_named(tmp_path):
