@@ -6,9 +6,11 @@ import torch
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
+from cdam_bench.computing.blur import gaussian_blur
+from cdam_bench.computing.micro_batches import MicroBatch
 from cdam_bench.errors import require_count, require_number
 from cdam_bench.estimators.base import TokenEstimator
-from cdam_bench.estimators.masking import blurred, masked_outputs
+from cdam_bench.estimators.masking import masked_outputs
 
 
 class _OneAtATime(TokenEstimator):
@@ -32,7 +34,7 @@ class TokenAblation(_OneAtATime):
     i itself becomes, so this is the same as leaving it out of the sequence after the position embeddings, which is what is done.
 
     Args:
-        internal_batch_size: token sequences in one forward pass.
+        internal_batch_size: token sequences in one forward pass; halved when memory runs out.
 
     Cost: N forward passes for N patches; all targets share them. Source: occlusion of Zeiler & Fergus 2014, on tokens as in
     Covert et al. 2023, "Learning to Estimate Shapley Values with Vision Transformers" (tokens held out by masked attention).
@@ -45,11 +47,14 @@ class TokenAblation(_OneAtATime):
         tokens = backbone.embed(image[None])  # (1, P + N, D)
         length, first = tokens.shape[1], backbone.num_prefix_tokens
         places = torch.arange(length - 1, device=tokens.device)
-        rows = []
-        for out in torch.arange(first, length, device=tokens.device).split(self.internal_batch_size):
-            kept = places + (places >= out[:, None])  # (n, P + N − 1): every place but one
-            rows.append(_outputs_of_tokens(backbone, tokens[0, kept])[:, targets])
-        return (_outputs_of_tokens(backbone, tokens)[:, targets] - torch.cat(rows)).T
+        taken_out = torch.arange(first, length, device=tokens.device)[:, None]
+
+        def outputs_without(part: slice) -> Tensor:
+            kept = places + (places >= taken_out[part])  # (n, P + N − 1): every place but one
+            return _outputs_of_tokens(backbone, tokens[0, kept])[:, targets]
+
+        without = MicroBatch(self.internal_batch_size).in_parts(len(taken_out), outputs_without)
+        return (_outputs_of_tokens(backbone, tokens)[:, targets] - without).T
 
 
 class PatchAblation(_OneAtATime):
@@ -59,7 +64,7 @@ class PatchAblation(_OneAtATime):
 
     Args:
         blur: standard deviation of the blur, as a share of the image's shorter side; 0.0625 is the benchmarks' 14 pixels of 224.
-        internal_batch_size: copies in one forward pass.
+        internal_batch_size: copies in one forward pass; halved when memory runs out.
 
     Cost: N forward passes for N patches; all targets share them. Source: Zeiler & Fergus 2014, "Visualizing and Understanding
     Convolutional Networks", with a blur in place of grey.
@@ -73,11 +78,14 @@ class PatchAblation(_OneAtATime):
         patch, (height, width) = backbone.patch_size, backbone.grid(image)
         numbers = torch.arange(height * width, device=image.device).reshape(height, width)
         numbers = numbers.repeat_interleave(patch, 0).repeat_interleave(patch, 1)  # of every pixel's patch, (H, W)
-        chunks = torch.arange(height * width, device=image.device).split(self.internal_batch_size)
-        masks = ((numbers != some[:, None, None]).to(image.dtype) for some in chunks)
-        background = blurred(image[None], self.blur * min(image.shape[-2:]))[0]
-        rows = [outputs for _, outputs in masked_outputs(backbone, image, background, masks, targets)]
-        return (backbone(image[None])[:, targets] - torch.cat(rows)).T
+        patches = torch.arange(height * width, device=image.device)[:, None, None]
+
+        def masks(part: slice) -> Tensor:
+            return (numbers != patches[part]).to(image.dtype)
+
+        background = gaussian_blur(image[None], self.blur * min(image.shape[-2:]))[0]
+        asked = masked_outputs(backbone, image, background, len(patches), masks, targets, self.internal_batch_size)
+        return (backbone(image[None])[:, targets] - torch.cat([outputs for _, outputs in asked])).T
 
 
 def _outputs_of_tokens(backbone: Backbone, tokens: Tensor) -> Tensor:

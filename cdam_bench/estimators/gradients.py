@@ -93,7 +93,7 @@ class InputXGradient(_WeightedGradients):
         return torch.ones(1)
 
     def points(self, images: Tensor, seeds: Tensor) -> Callable[[int, slice], Tensor]:
-        return lambda b, part: images[b : b + 1]
+        return lambda b, part: images[b : b + 1][part]
 
     def factors(self, images: Tensor) -> Tensor:
         return images

@@ -23,7 +23,7 @@ class KernelSHAP(TokenEstimator):
         num_passes: budget of forward passes per image.
         cell: side of a square in patches.
         baseline: value of hidden pixels, in normalised units; 0 is the mean colour of the training images.
-        internal_batch_size: copies in one forward pass.
+        internal_batch_size: copies in one forward pass; halved when memory runs out.
     Raises:
         UserError: on use, for a budget of less than two forward passes per square, or an image of a single square.
 
@@ -72,9 +72,12 @@ class KernelSHAP(TokenEstimator):
         squares = squares.to(image.device)
         patch = backbone.patch_size
         pixels = squares.repeat_interleave(patch, 0).repeat_interleave(patch, 1)  # (H, W)
-        chunks = everything.to(image).split(self.internal_batch_size)
+        everything = everything.to(image)
         background = image.new_tensor(self.baseline)
-        asked = masked_outputs(backbone, image, background, (chunk[:, pixels] for chunk in chunks), targets)
+        size = self.internal_batch_size
+        asked = masked_outputs(
+            backbone, image, background, len(everything), lambda part: everything[part][:, pixels], targets, size
+        )
         outputs = torch.cat([some for _, some in asked])
         gained = outputs[2:] - outputs[0]  # (n, K)
         whole = outputs[1] - outputs[0]

@@ -1,14 +1,13 @@
 """What the methods share that only ask for outputs: partly hidden copies of one image through the backbone, in full batches."""
 
-import math
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
+from cdam_bench.computing.micro_batches import MicroBatch
 from cdam_bench.errors import require_count, require_number
 from cdam_bench.estimators.base import Estimator, checked_inputs
 
@@ -19,7 +18,7 @@ class MaskingEstimator(Estimator):
     Args:
         num_passes: budget of forward passes per image; all targets share them.
         baseline: value of hidden pixels, in normalised units; 0 is the mean colour of the training images.
-        internal_batch_size: copies in one forward pass.
+        internal_batch_size: copies in one forward pass; halved when memory runs out.
     """
 
     def __init__(self, num_passes: int, baseline: float = 0.0, internal_batch_size: int = 64) -> None:
@@ -40,29 +39,29 @@ class MaskingEstimator(Estimator):
 
 
 def masked_outputs(
-    backbone: Backbone, image: Tensor, background: Tensor, masks: Iterable[Tensor], targets: Tensor
+    backbone: Backbone,
+    image: Tensor,
+    background: Tensor,
+    count: int,
+    make_masks: Callable[[slice], Tensor],
+    targets: Tensor,
+    batch_size: int,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Outputs of copies of an image that show the background where a mask is 0 and the image where it is 1.
 
     Args:
         image, background: (3, H, W); the background may be one number.
-        masks: batches (n, H, W).
+        count: how many masks there are.
+        make_masks: some of them, as (n, H, W).
         targets: (K,), the outputs to keep.
+        batch_size: copies in one forward pass; halved when memory runs out.
     Yields:
-        Each batch of masks, and the outputs (n, K) it gave.
+        The masks in turn, as many as went through at once, and the outputs (n, K) they gave.
     """
     background = background.expand_as(image)
-    for mask in masks:
-        yield mask, backbone(torch.lerp(background, image, mask[:, None]))[:, targets]
 
+    def asked(part: slice) -> tuple[Tensor, Tensor]:
+        masks = make_masks(part)
+        return masks, backbone(torch.lerp(background, image, masks[:, None]))[:, targets]
 
-def blurred(images: Tensor, sigma: float) -> Tensor:
-    """Images (B, C, H, W) under a Gaussian of `sigma` pixels, cut off at 3 sigma, with mirrored edges; 0 changes nothing."""
-    for axis in (-1, -2) if sigma > 0 else ():
-        radius = min(math.ceil(3 * sigma), images.shape[axis] - 1)  # mirroring needs a radius smaller than the image
-        offsets = torch.arange(-radius, radius + 1, device=images.device, dtype=images.dtype)
-        kernel = (-0.5 * (offsets / sigma) ** 2).exp()
-        lines = images.transpose(axis, -1)
-        flat = F.pad(lines.flatten(0, 2)[:, None], (radius, radius), mode="reflect")
-        images = F.conv1d(flat, (kernel / kernel.sum())[None, None]).reshape(lines.shape).transpose(axis, -1)
-    return images
+    return MicroBatch(batch_size).each(count, asked)

@@ -55,12 +55,16 @@ class Occlusion(MaskingEstimator):
             inside.append((places >= starts) & (places < starts + side))
         rows, columns = inside
         places = torch.cartesian_prod(*(torch.arange(len(axis), device=image.device) for axis in inside))
-        chunks = places.split(self.internal_batch_size)
-        masks = (~(rows[p[:, 0], :, None] & columns[p[:, 1], None]) for p in chunks)  # (n, H, W)
+
+        def masks(part: slice) -> Tensor:
+            row, column = places[part].unbind(1)
+            return (~(rows[row, :, None] & columns[column, None])).to(image.dtype)  # (n, H, W)
+
         whole = backbone(image[None])[:, targets]  # (1, K)
         total = image.new_zeros(len(targets), *size)
         background = image.new_tensor(self.baseline)
-        for mask, outputs in masked_outputs(backbone, image, background, (m.to(image.dtype) for m in masks), targets):
+        asked = masked_outputs(backbone, image, background, len(places), masks, targets, self.internal_batch_size)
+        for mask, outputs in asked:
             total += torch.einsum("nk,nhw->khw", whole - outputs, 1 - mask)
         covered = rows.sum(0)[:, None] * columns.sum(0)  # by how many windows, (H, W)
         return total / covered

@@ -49,14 +49,17 @@ class RISE(MaskingEstimator):
 
     def maps_of_one(self, backbone: Backbone, image: Tensor, targets: Tensor, seed: int) -> Tensor:
         size = (image.shape[-2], image.shape[-1])
-        drawn = (part.to(image.device) for part in self.masks(size, seed))
-        chunks = zip(*(part.split(self.internal_batch_size) for part in drawn), strict=True)
-        masks = (_enlarged(shown.to(image.dtype), shifts, size) for shown, shifts in chunks)
+        shown, shifts = (drawn.to(image.device) for drawn in self.masks(size, seed))
+
+        def masks(part: slice) -> Tensor:
+            return _enlarged(shown[part].to(image.dtype), shifts[part], size)
+
         total = image.new_zeros(len(targets), *size)
         covered, mean = image.new_zeros(size), image.new_zeros(len(targets))
         background = image.new_tensor(self.baseline)
         reference = backbone(image[None])[0, targets]  # differences from it lose nothing to rounding
-        for mask, outputs in masked_outputs(backbone, image, background, masks, targets):
+        asked = masked_outputs(backbone, image, background, self.num_passes, masks, targets, self.internal_batch_size)
+        for mask, outputs in asked:
             change = outputs - reference
             total += torch.einsum("nk,nhw->khw", change, mask)
             covered += mask.sum(0)
