@@ -1,5 +1,6 @@
 """`cdam-bench explain`: figures, maps and tables of a picture or a folder of them."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,14 @@ from cdam_bench.backbones import Backbone, JoinedHeads
 from cdam_bench.configs import build_backbone, build_preprocessing, choices, config_dir, instantiate, plain
 from cdam_bench.datasets import Preprocessing
 from cdam_bench.datasets.concepts import ConceptSource, warn_about_examples
-from cdam_bench.datasets.pictures import PictureFile, check_pictures, is_picture, read_picture
+from cdam_bench.datasets.pictures import PictureFile, is_picture, read_picture, some
 from cdam_bench.drawing.style import rendered
-from cdam_bench.errors import require, require_count, require_whole, unknown_name
+from cdam_bench.errors import UserError, require, require_count, require_whole, unknown_name, with_prefix
 from cdam_bench.explaining.attention import heads_figure, scatter_figure
-from cdam_bench.explaining.explanation import Explanation, explain_prepared
-from cdam_bench.explaining.figure import check_settings
+from cdam_bench.explaining.explanation import Explanation, check_targets, explain_prepared
+from cdam_bench.explaining.figure import check_settings, file_word
 from cdam_bench.explaining.named import EXPLAIN
-from cdam_bench.explaining.picture import prepare
+from cdam_bench.explaining.picture import Prepared, prepare
 from cdam_bench.store.files import write_atomically
 
 CONCEPT_KEYS = ("source", "imagenet_class", "count", "data_dir", "similarity", "save_as")
@@ -32,12 +33,17 @@ def explain_pictures(config: DictConfig) -> None:
     Args:
         config: composed from conf/scripts/explain.yaml.
     Raises:
-        UserError: for settings, pictures or targets that cannot be; pictures are checked before anything is written. A picture
-            whose outputs or maps have NaN gets no files.
+        UserError: for settings, models or targets that cannot be, before anything is written; of a folder's pictures that cannot be
+            explained, when the others are, unless `skip` leaves them out or `fail_fast` stops at the first. A picture whose
+            outputs or maps have NaN gets no files.
     """
     figure: dict[str, Any] = plain(config.figure)
-    check_settings(**figure)
+    try:
+        check_settings(**figure)
+    except UserError as error:
+        raise with_prefix(error, "figure") from error
     seed = require_whole("seed", config.seed)
+    require(not (config.skip and config.fail_fast), "skip and fail_fast are both true: choose one")
     if config.runtime.batch_size != "auto":  # pictures are explained one by one; what is wrong is said all the same
         require_count("runtime.batch_size", config.runtime.batch_size)
     paths = find_pictures(config.image)
@@ -48,21 +54,60 @@ def explain_pictures(config: DictConfig) -> None:
     settings["estimators"] = estimators["settings"]
     if config.concept is not None:
         targets = [*targets, *_concept_head(backbone).names]
+    check_targets(backbone, targets or "predicted", config.class_names)
     backbone_name = str(HydraConfig.get().runtime.choices["backbone"])
+    failures: dict[Path, UserError] = {}
     for path in tqdm(paths, desc="explaining", unit="picture", disable=len(paths) == 1):
-        prepared = prepare(path, backbone, preprocessing, config.image_size, backbone_name)
-        warn_about_examples(_concept_head(backbone), [path.name], preprocessing(read_picture(PictureFile(path)))[None])
-        explanation = explain_prepared(
-            prepared, estimators["methods"], targets or "predicted", config.class_names, seed
-        )
+        try:
+            prepared = prepare(path, backbone, preprocessing, config.image_size, backbone_name)
+            warn_about_examples(
+                _concept_head(backbone), [path.name], preprocessing(read_picture(PictureFile(path)))[None]
+            )
+            methods = estimators["methods"]
+            explanation = explain_prepared(prepared, methods, targets or "predicted", config.class_names, seed)
+        except UserError as error:
+            if config.fail_fast or len(paths) == 1:
+                raise
+            failures[path] = error
+            continue
         files = explanation.save(config.output_dir, settings, **figure)
         if config.scatter:
-            extra = {"scatter": scatter_figure(prepared, explanation.targets)}
-            extra |= {f"heads_{target.name}": heads_figure(prepared, target) for target in explanation.targets}
-            for name, drawn in extra.items():
-                files.append(Path(config.output_dir) / f"{path.stem}_{name.replace(' ', '_').replace('/', '_')}.png")
-                write_atomically(files[-1], rendered(drawn, "png"))
+            files += _scatter_files(path, prepared, explanation, Path(config.output_dir))
         report(path, explanation, files)
+    tell_failures(failures, len(paths), config.skip)
+
+
+def _scatter_files(path: Path, prepared: Prepared, explanation: Explanation, folder: Path) -> list[Path]:
+    """CDAM against attention, drawn beside the maps of a picture."""
+    drawn = {"scatter": scatter_figure(prepared, explanation.targets)}
+    drawn |= {f"heads_{target.name}": heads_figure(prepared, target) for target in explanation.targets}
+    files = []
+    for name, figure in drawn.items():
+        files.append(folder / f"{path.stem}_{file_word(name)}.png")
+        write_atomically(files[-1], rendered(figure, "png"))
+    return files
+
+
+def tell_failures(failures: Mapping[Path, UserError], total: int, skip: bool) -> None:
+    """List the pictures of a folder that could not be explained.
+
+    Args:
+        failures: picture → why.
+        total: number of pictures.
+        skip: say it, and be content.
+    Raises:
+        UserError: with the list, unless `skip`; and where not one picture was explained.
+    """
+    if not failures:
+        return
+    pictures: dict[str, list[str]] = {}
+    for path, error in failures.items():
+        reason = str(error).replace(f"image {path} ", "").replace(f"picture {path.stem}: ", "")
+        pictures.setdefault(reason, []).append(path.name)
+    listed = "; ".join(f"{some(names)}: {reason}" for reason, names in pictures.items())
+    line = f"{len(failures)} of {total} pictures could not be explained: {listed}"
+    require(skip and len(failures) < total, line)
+    tqdm.write(f"skipped: {line}")
 
 
 def report(path: Path, explanation: Explanation, files: list[Path]) -> None:
@@ -73,7 +118,7 @@ def report(path: Path, explanation: Explanation, files: list[Path]) -> None:
 
 
 def find_pictures(image: str | None) -> list[Path]:
-    """A picture file, or all of a folder, by name; all of them readable, and with different stems.
+    """A picture file, or all of a folder, by name, with different stems.
 
     Raises:
         UserError: if there is none.
@@ -90,7 +135,6 @@ def find_pictures(image: str | None) -> list[Path]:
     require(
         not same, f"image={path}: several pictures are called {', '.join(same)}, and would overwrite each other's maps"
     )
-    check_pictures([PictureFile(one) for one in paths])
     return paths
 
 

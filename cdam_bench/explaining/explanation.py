@@ -11,20 +11,33 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from cdam_bench.backbones import Backbone
 from cdam_bench.datasets import Preprocessing
 from cdam_bench.drawing.style import rendered
 from cdam_bench.errors import require
 from cdam_bench.estimators import Estimator
-from cdam_bench.explaining.figure import explanation_figure
-from cdam_bench.explaining.named import Estimators, named_backbone, named_estimators
-from cdam_bench.explaining.picture import Prepared, imagenet_preprocessing, prepare
-from cdam_bench.explaining.targets import CLASSES, VALUES, Outputs, Target, describe, find_output, outputs_of, ranked
+from cdam_bench.explaining.figure import MAPS, explanation_figure, file_word, plain_maps, png_of
+from cdam_bench.explaining.models import given_model, left_as_it_was
+from cdam_bench.explaining.named import Estimators, named_estimators
+from cdam_bench.explaining.picture import Prepared, prepare
+from cdam_bench.explaining.targets import (
+    CLASSES,
+    VALUES,
+    Outputs,
+    Target,
+    as_list,
+    describe,
+    find_output,
+    outputs_of,
+    ranked,
+)
 from cdam_bench.store.files import write_atomically
 
 SHOWN_PREDICTIONS = 5
+OF_NONE = 3  # classes that are explained where targets=None
+Targets = str | int | Sequence[str | int] | np.ndarray | Tensor | None
 HEADINGS = {"concepts": "concept", "labels": "label", "quantities": "quantity"}  # of a table's names
 
 
@@ -67,13 +80,23 @@ class Explanation:
         """
         return explanation_figure(self, scale, clip, style, colours)
 
+    def heat_maps(
+        self, scale: str = "map", clip: float | None = None, colours: str = "RdBu_r"
+    ) -> dict[str, dict[str, np.ndarray]]:
+        """The maps in their colours and nothing else: estimator → name of the target → (H, W, 3), 8-bit.
+
+        Args:
+            scale, clip, colours: as of `plot`.
+        """
+        return plain_maps(self, scale, clip, colours)
+
     def save(self, folder: str | Path, settings: Mapping[str, Any] | None = None, **plot: Any) -> list[Path]:
         """Write <name>.png (the figure), <name>.npz (maps, keys "estimator/target") and <name>.json (what they are).
 
         Args:
             folder: made if need be; files of the same name are replaced.
             settings: how the maps were made, kept in the JSON file.
-            plot: arguments of `plot`.
+            plot: arguments of `plot`; style="maps" writes <name>_<estimator>_<target>.png, the `heat_maps`, instead of the figure.
         Raises:
             UserError: for arguments of `plot` that cannot be; nothing is written.
         """
@@ -91,14 +114,26 @@ class Explanation:
             "figure": plot,
             "settings": dict(settings or {}),
         }
-        content = {
-            ".png": rendered(self.plot(**plot), "png"),
+        content = self._drawn(**plot) | {
             ".npz": arrays.getvalue(),
             ".json": (json.dumps(about, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode(),
         }
         for suffix, data in content.items():
             write_atomically(folder / f"{self.name}{suffix}", data)
         return [folder / f"{self.name}{suffix}" for suffix in content]
+
+    def _drawn(self, **plot: Any) -> dict[str, bytes]:
+        """Ends of file names → pictures: the figure, or every map."""
+        if plot.get("style") != MAPS:
+            return {".png": rendered(self.plot(**plot), "png")}
+        settings = {name: value for name, value in plot.items() if name != "style"}
+        files: dict[str, bytes] = {}
+        for estimator, maps in self.heat_maps(**settings).items():
+            for target in self.targets:
+                end = f"_{file_word(estimator)}_{file_word(target.name)}"
+                end = f"{end}.png" if f"{end}.png" not in files else f"{end}_{target.index}.png"
+                files[end] = png_of(maps[target.name])
+        return files
 
     def table(self) -> str:
         """The most probable classes (or, where no class competes, the outputs' values) as text."""
@@ -124,10 +159,10 @@ class Explanation:
 
 
 def explain(
-    image: str | Path | Image.Image | Tensor,
-    backbone: str | Backbone = "digits_vit",
+    image: str | Path | Image.Image | np.ndarray | Tensor,
+    backbone: str | Path | Backbone | nn.Module = "digits_vit",
     estimators: Estimators = "cdam",
-    targets: str | int | Sequence[str | int] = "predicted",
+    targets: Targets = "predicted",
     *,
     preprocessing: Preprocessing | None = None,
     image_size: int | str | None = None,
@@ -137,33 +172,33 @@ def explain(
     """Explain one picture.
 
     Args:
-        image: a file, a PIL picture, or (3, H, W) with values in [0, 1].
-        backbone: a Backbone, or the name of one in conf/backbone.
+        image: a file, a PIL picture, a NumPy array (H, W) or (H, W, 3), or a tensor (3, H, W): with 8-bit values, or floats in
+            [0, 1] that are not normalised yet.
+        backbone: a Backbone; a model of timm or of Hugging Face, which is left as it is; the name of a configuration in
+            conf/backbone or of a timm model (with its published weights); a folder of Hugging Face's layout, or an id of its hub.
         estimators: objects, or names of conf/estimator; one or several.
-        targets: indices, names, "predicted", "top1" …; one or several. Of a head without classes "predicted" means all outputs:
-            concepts, labels, quantities.
-        preprocessing: of the backbone; None: its configuration's, or for a Backbone object ImageNet's.
+        targets: indices, names, "predicted", "top1" …; one or several; None: the three most probable classes. Of a head without
+            classes "predicted" and None mean all outputs: concepts, labels, quantities.
+        preprocessing: of the backbone; None: its own, or ImageNet's where it brings none.
         image_size: side in pixels, cropped to a multiple of the patch size; "native": the picture's own size and shape, cropped
             likewise; None: the backbone's, as in the benchmark.
-        names: of the classes; None: the head's own, ImageNet's where there are 1000, else their numbers.
+        names: of the classes; None: the model's own, ImageNet's where there are 1000, else their numbers.
         seed: of the noise.
     Raises:
-        UserError: for pictures, names or sizes that cannot be, and for outputs or maps with NaN.
+        UserError: for pictures, models, names or sizes that cannot be, and for outputs or maps with NaN.
     """
-    name = None
-    if isinstance(backbone, str):
-        name, (backbone, own) = backbone, named_backbone(backbone)
-        preprocessing = own if preprocessing is None else preprocessing
-    if preprocessing is None:
-        preprocessing = imagenet_preprocessing(min(backbone.image_size))
-    prepared = prepare(image, backbone, preprocessing, image_size, name)
-    return explain_prepared(prepared, named_estimators(estimators), targets, names, seed)
+    methods = named_estimators(estimators)
+    with left_as_it_was(backbone):
+        model = given_model(backbone)
+        preprocessing = model.preprocessing if preprocessing is None else preprocessing
+        prepared = prepare(image, model.backbone, preprocessing, image_size, model.name)
+        return explain_prepared(prepared, methods, targets, names, seed)
 
 
 def explain_prepared(
     prepared: Prepared,
     estimators: Mapping[str, Estimator],
-    targets: str | int | Sequence[str | int] = "predicted",
+    targets: Targets = "predicted",
     names: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Explanation:
@@ -175,8 +210,12 @@ def explain_prepared(
         bool(values.isfinite().all()),
         f"picture {prepared.name}: {prepared.backbone_name} gives NaN or infinite outputs; are its weights damaged?",
     )
-    outputs = outputs_of(backbone.head, len(values), names)
+    outputs = outputs_of(backbone.head, len(values), names, getattr(backbone, "class_names", None))
     ranking = ranked(values, outputs.num_classes)
+    notes = list(prepared.notes)
+    if targets is None and ranking:
+        targets = ranking[:OF_NONE]
+        notes.append(f"no target was given: the {len(targets)} most probable classes are explained")
     wanted = describe(_indices(targets, outputs, ranking), outputs, values)
     tensor, seeds = torch.tensor([[target.index for target in wanted]]), torch.tensor([seed])
     maps = {}
@@ -193,16 +232,22 @@ def explain_prepared(
         wanted,
         maps,
         describe(ranking[:SHOWN_PREDICTIONS], outputs, values),
-        list(prepared.notes),
+        notes,
         prepared.backbone_name,
         {estimator: method.signed for estimator, method in estimators.items()},
     )
 
 
-def _indices(targets: str | int | Sequence[str | int], outputs: Outputs, ranking: Sequence[int]) -> list[int]:
+def check_targets(backbone: Backbone, targets: Targets, names: Sequence[str] | None = None) -> None:
+    """Raise UserError for targets, or names of classes, that no picture can have; before the first one is explained."""
+    count = backbone.num_classes
+    outputs = outputs_of(backbone.head, count, names, getattr(backbone, "class_names", None))
+    _indices(targets, outputs, range(outputs.num_classes))
+
+
+def _indices(targets: Targets, outputs: Outputs, ranking: Sequence[int]) -> list[int]:
     """Indices of the outputs that targets mean."""
-    listed = [targets] if isinstance(targets, str | int) else list(targets)
-    require(bool(listed), "no target is given: name one, or use predicted")
+    listed = ["predicted"] if targets is None else as_list(targets)
     if CLASSES not in outputs.kinds and listed == ["predicted"]:
         return list(range(len(outputs.kinds)))
     return [find_output(target, outputs.names, ranking) for target in listed]

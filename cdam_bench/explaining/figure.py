@@ -1,11 +1,14 @@
 """The figure of one explained picture: a row per target, a column per estimator; readable on a phone's width."""
 
+import io
+import re
 from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from PIL import Image
 
 from cdam_bench.drawing.layout import Row, lay_out
 from cdam_bench.drawing.maps import SIGNED, UNSIGNED, Palette, Panel, bar, limits, overlay_bar, scales
@@ -13,10 +16,12 @@ from cdam_bench.drawing.names import display_name
 from cdam_bench.errors import nearest_names, require
 from cdam_bench.explaining.targets import Target
 
-SCALES, STYLES = ("map", "row"), ("beside", "overlay")
+MAPS = "maps"  # the style of plain maps, a file each
+SCALES, STYLES = ("map", "row"), ("beside", "overlay", MAPS)
 DIVERGING = ("RdBu_r", "PuOr", "coolwarm")  # some that can be used
 SIDE = 1.75  # inches of a column …
 MANY, SIDE_OF_MANY = 4, 1.45  # … and where there are so many, that letters stay large on a phone
+MOST_LETTERS = 80  # of a target's name in a file's
 LONGEST = 12  # letters of a name under the picture
 
 
@@ -54,6 +59,9 @@ def explanation_figure(
         UserError: for a scale, quantile, style or colour map that cannot be.
     """
     check_settings(scale, clip, style, colours)
+    require(
+        style != MAPS, "style=maps is no figure, but a file for each map: use save(…, style='maps'), or heat_maps()"
+    )
     palette = replace(SIGNED, colours=colormaps[colours])
     signed = {name: explanation.signed.get(name, True) for name in explanation.maps}
     rows = []
@@ -76,10 +84,43 @@ def explanation_figure(
     )
 
 
+def plain_maps(
+    explanation: Explained, scale: str = "map", clip: float | None = None, colours: str = "RdBu_r"
+) -> dict[str, dict[str, np.ndarray]]:
+    """The maps in the figure's colours without the figure: estimator → name of the target → (H, W, 3), 8-bit.
+
+    Raises:
+        UserError: for a scale, quantile or colour map that cannot be.
+    """
+    check_settings(scale, clip, MAPS, colours)
+    palette = replace(SIGNED, colours=colormaps[colours])
+    signed = {name: explanation.signed.get(name, True) for name in explanation.maps}
+    drawn: dict[str, dict[str, np.ndarray]] = {name: {} for name in explanation.maps}
+    for target in explanation.targets:
+        maps = {name: named[target.name] for name, named in explanation.maps.items()}
+        panels = _panels(explanation, maps, signed, palette, scale, clip, MAPS)
+        for name, panel in zip(maps, panels, strict=True):
+            drawn[name][target.name] = (panel.pixels * 255).round().astype(np.uint8)
+    return drawn
+
+
+def png_of(pixels: np.ndarray) -> bytes:
+    """(H, W, 3), 8-bit, as the bytes of a PNG file."""
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "png")
+    return content.getvalue()
+
+
+def file_word(text: str) -> str:
+    """A name as part of a file's: without what separates folders or needs quotes, and not too long."""
+    return re.sub(r"[^\w.()+-]+", "_", text)[:MOST_LETTERS]
+
+
 def check_settings(scale: str, clip: float | None, style: str, colours: str) -> None:
     """Raise UserError for settings of a figure that cannot be."""
     for name, value, allowed in (("scale", scale, SCALES), ("style", style, STYLES)):
-        require(value in allowed, f"{name}={value} is unknown: use {' or '.join(allowed)}")
+        listed = f"{', '.join(allowed[:-1])} or {allowed[-1]}"
+        require(value in allowed, f"{name}={value} is unknown: use {listed}")
     require(
         clip is None or (isinstance(clip, int | float) and 0 < clip <= 1),
         f"clip={clip}: must be a quantile between 0 and 1, such as 0.99",

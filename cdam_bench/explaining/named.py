@@ -1,6 +1,6 @@
 """Backbones and estimators by the names of their configurations, for Python."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -39,10 +39,16 @@ def named_estimators(estimators: Estimators) -> dict[str, Estimator]:
         require(bool(estimators), "no estimator is given")
         return dict(estimators)
     found: dict[str, Estimator] = {}
-    for one in [estimators] if isinstance(estimators, str | Estimator) else estimators:
+    listed: Any = estimators
+    method: Any
+    if isinstance(estimators, str | type) or not isinstance(estimators, Iterable):
+        listed = [estimators]
+    for one in listed:
         if isinstance(one, str):
             name, method = one, configs.instantiate(_settings(one), "estimator")
         else:
+            mend = f"pass {one.__name__}()" if isinstance(one, type) else "give a name of conf/estimator or an object"
+            require(isinstance(one, Estimator), f"estimator={one!r} is no estimator: {mend}")
             name, method = _name_of(type(one)), one
         while name in found:
             name += "_"

@@ -10,9 +10,11 @@ from torch import Tensor
 from torchvision.transforms import functional as F
 
 from cdam_bench.backbones import Backbone
+from cdam_bench.backbones.files import is_address
 from cdam_bench.datasets import Preprocessing
-from cdam_bench.datasets.pictures import PictureFile, read_picture, to_rgb
+from cdam_bench.datasets.pictures import PictureFile, read_picture
 from cdam_bench.errors import UserError, require
+from cdam_bench.explaining.given import as_picture
 
 MAX_PATCHES = 20_000  # attention grows with their square
 NATIVE = "native"
@@ -40,7 +42,7 @@ class Prepared:
 
 
 def prepare(
-    image: str | Path | Image.Image | Tensor,
+    image: str | Path | Image.Image | np.ndarray | Tensor,
     backbone: Backbone,
     preprocessing: Preprocessing,
     image_size: int | str | None = None,
@@ -49,7 +51,7 @@ def prepare(
     """Read, resize, crop and normalise a picture.
 
     Args:
-        image: a file, a PIL picture, or (3, H, W) with values in [0, 1].
+        image: a file; or a picture in memory, see `given.as_picture`.
         backbone: that will explain it.
         preprocessing: the backbone's.
         image_size: side in pixels, cropped to a multiple of the patch size; "native": the picture's own size and shape, cropped
@@ -61,9 +63,11 @@ def prepare(
     name = "picture"
     picture: Image.Image | Tensor
     if isinstance(image, str | Path):
+        require(not is_address(image), f"image {image} is an address: download the picture, and give its path")
+        require(not Path(image).is_dir(), f"image {image} is a folder: explain one picture at a time")
         name, picture = Path(image).stem, read_picture(PictureFile(Path(image)))
     else:
-        picture = to_rgb(image) if isinstance(image, Image.Image) else image
+        picture = as_picture(image)
     notes: list[str] = []
     if image_size is None:
         tensor = preprocessing(picture)
@@ -108,8 +112,3 @@ def _resized(picture: Any, image_size: int | str, patch: int, preprocessing: Pre
 def backbone_in_words(backbone: Backbone) -> str:
     """What a backbone without a name is called."""
     return f"a ViT of {len(backbone.vit.blocks)} blocks, width {backbone.embed_dim}, patch {backbone.patch_size}"
-
-
-def imagenet_preprocessing(image_size: int) -> Preprocessing:
-    """ImageNet's: the shorter side to 256/224 of the image size, the centre cropped."""
-    return Preprocessing(image_size, resize=round(image_size * 256 / 224))

@@ -1,17 +1,19 @@
 """Targets as people write them: an index, a name, "predicted" or "top3"."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cdam_bench.backbones import JoinedHeads
+from cdam_bench.datasets.class_names import Names, all_names
 from cdam_bench.datasets.imagenet_classes import NUM_CLASSES, synonyms
 from cdam_bench.errors import UserError, nearest_names, require
 
-Names = Sequence[Sequence[str]]  # per output of the head its names, the first one for showing
 TOP = re.compile(r"top([1-9]\d*)")
 CLASSES = "classes"  # the kind of output that competes; the others are concepts, labels and quantities
 VALUES = {
@@ -66,13 +68,16 @@ class Outputs:
         return self.kinds.count(CLASSES)
 
 
-def outputs_of(head: nn.Module, count: int, names: Sequence[str] | None = None) -> Outputs:
+def outputs_of(
+    head: nn.Module, count: int, names: Sequence[str] | None = None, of_model: Sequence[str] | None = None
+) -> Outputs:
     """Names and kinds of a head's outputs: its own `names` and `output_kind` where it has them, else classes.
 
     Args:
         head: any, or JoinedHeads of several, that of the classes first.
         count: outputs of the head.
-        names: of the classes, if known.
+        names: of the classes, as the user says.
+        of_model: names that the model brings for its own classes; without meaning for another number of classes.
     Raises:
         UserError: for another number of names than there are classes.
     """
@@ -85,10 +90,13 @@ def outputs_of(head: nn.Module, count: int, names: Sequence[str] | None = None) 
         names is None or len(names) == num_classes,
         f"{len(names or ())} class names for a head with {num_classes} classes",
     )
-    if names is None:
-        known = [(name,) for name in own_classes] if len(own_classes) == num_classes else class_names(num_classes)
-    else:
+    known: Names = class_names(num_classes)
+    if names is not None:
         known = [(name,) for name in names]
+    elif len(own_classes) == num_classes:
+        known = [(name,) for name in own_classes]
+    elif of_model is not None and len(of_model) == num_classes:
+        known = all_names(of_model)
     kinds = (*(CLASSES for _ in range(num_classes)), *(kind for _, kind in others))
     return Outputs([*known, *((name,) for name, _ in others)], kinds)
 
@@ -96,6 +104,26 @@ def outputs_of(head: nn.Module, count: int, names: Sequence[str] | None = None) 
 def class_names(num_classes: int) -> Names:
     """Names of classes as far as they are known from their number: ImageNet's 1000, else the index as text."""
     return synonyms() if num_classes == NUM_CLASSES else [(str(index),) for index in range(num_classes)]
+
+
+def as_list(targets: Any) -> list[str | int]:
+    """Targets as people pass them: one or several, also as an array or tensor of indices.
+
+    Raises:
+        UserError: for none, and for what is neither a name nor an index.
+    """
+    if isinstance(targets, np.ndarray | np.generic | Tensor):
+        targets = targets.tolist()
+    listed = [targets] if isinstance(targets, str | int) or not isinstance(targets, Iterable) else list(targets)
+    listed = [
+        one.item() if isinstance(one, np.generic) or (isinstance(one, Tensor) and one.ndim == 0) else one
+        for one in listed
+    ]
+    require(bool(listed), "no target is given: name one, or use predicted")
+    for one in listed:
+        known = isinstance(one, str | int) and not isinstance(one, bool)
+        require(known, f"target={one!r}: give names or indices of outputs, predicted, or top1 … top5")
+    return listed
 
 
 def find_output(target: str | int, names: Names, ranking: Sequence[int]) -> int:

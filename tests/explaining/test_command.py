@@ -271,7 +271,10 @@ MISTAKES = {
     "no estimator": ([f"image={PICTURE}", "estimator=[]"], "estimator is taken away"),
     "seed of words": ([f"image={PICTURE}", "seed=later"], "seed=later"),
     "unknown colours": ([f"image={PICTURE}", "figure.colours=RdBu_"], "did you mean RdBu"),
-    "another figure": ([f"image={PICTURE}", "figure.style=side"], "beside or overlay"),
+    "another figure": (
+        [f"image={PICTURE}", "figure.style=side"],
+        "figure.style=side is unknown: use beside, overlay or maps",
+    ),
     "unknown similarity": ([f"image={PICTURE}", f"concept={PICTURE.parent}", "similarity=l1"], "dot, cosine, neg_l2"),
     "clip in percent": ([f"image={PICTURE}", "figure.clip=99"], "between 0 and 1"),
 }

@@ -1,7 +1,10 @@
 """The figure of an explanation: what it says, and that it can be read."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from cdam_bench.errors import UserError
 from cdam_bench.explaining.explanation import Explanation
@@ -67,12 +70,42 @@ def test_the_colours_of_signed_maps_can_be_chosen():
     assert np.abs(scale[0] - scale[1]).max() > 0.2
 
 
+def test_plain_maps_are_the_figures_panels_and_nothing_else():
+    found = explanation()
+    figure, plain = found.plot(clip=0.9), found.heat_maps(clip=0.9)
+    panels = [axes.images[0].get_array() for axes in figure.axes]  # image, cdam and gradcam of each target in turn
+    for number, (target, estimator) in enumerate([("zebra", "cdam"), ("zebra", "gradcam"), ("4", "cdam")], 1):
+        assert plain[estimator][target].dtype == np.uint8
+        np.testing.assert_allclose(plain[estimator][target] / 255, panels[number], atol=0.5 / 255 + 1e-6)
+
+
+def test_plain_maps_are_saved_a_file_each_of_the_pictures_size(tmp_path):
+    found = explanation()
+    files = found.save(tmp_path, style="maps", scale="row")
+    names = {f"two_{estimator}_{target}.png" for estimator in ("cdam", "gradcam") for target in ("zebra", "4")}
+    assert (
+        {path.name for path in tmp_path.iterdir()} == names | {"two.npz", "two.json"} == {path.name for path in files}
+    )
+    with Image.open(tmp_path / "two_cdam_zebra.png") as saved:
+        assert (saved.size, saved.mode) == ((16, 16), "RGB")
+        np.testing.assert_array_equal(np.asarray(saved), found.heat_maps(scale="row")["cdam"]["zebra"])
+
+
+def test_names_of_targets_that_no_file_can_have_are_changed_and_stay_different(tmp_path):
+    found = explanation()
+    targets = [Target(0, "a/b", 1.0, 0.5), Target(1, "a b", 1.0, 0.5)]
+    maps = {"cdam": {target.name: np.eye(16) for target in targets}}
+    replace(found, targets=targets, maps=maps).save(tmp_path, style="maps")
+    assert {path.name for path in tmp_path.glob("*.png")} == {"two_cdam_a_b.png", "two_cdam_a_b_1.png"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"style": "maps"}, "save"),
         ({"scale": "column"}, "map or row"),
         ({"clip": 95}, "between 0 and 1"),
-        ({"style": "side"}, "beside or overlay"),
+        ({"style": "side"}, "beside, overlay or maps"),
         ({"colours": "RdBu_"}, "RdBu"),
         ({"clip": float("nan")}, "between 0 and 1"),
     ],
