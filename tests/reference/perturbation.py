@@ -19,18 +19,25 @@ def order_of_pixels(importance, order):
     return most_important_first if order == "mif" else most_important_first[::-1]
 
 
-def perturbation_curve(model, image, importance, order, steps, sigma):
-    """(steps + 1, C) outputs."""
-    blurred = blur(image, sigma).flatten(1)
+def perturbation_curve(model, image, importance, order, steps, sigma, replacement=None):
+    """(steps + 1, C) outputs; pixels take the values of `replacement` (3, H, W), or of the blurred image."""
+    images = perturbed_images(
+        image, importance, order, steps, blur(image, sigma) if replacement is None else replacement
+    )
+    with torch.no_grad():
+        return torch.stack([model(perturbed[None])[0] for perturbed in images])
+
+
+def perturbed_images(image, importance, order, steps, replacement):
+    """The images (3, H, W) of every step, in double precision."""
     pixels = order_of_pixels(importance, order)
-    curve = []
+    images = []
     for step in range(steps + 1):
         perturbed = image.double().flatten(1).clone()
         for pixel in pixels[: round(step * len(pixels) / steps)]:
-            perturbed[:, pixel] = blurred[:, pixel]
-        with torch.no_grad():
-            curve.append(model(perturbed.reshape(1, *image.shape))[0])
-    return torch.stack(curve)
+            perturbed[:, pixel] = replacement.double().flatten(1)[:, pixel]
+        images.append(perturbed.reshape(image.shape))
+    return images
 
 
 def curve_area(curve):
