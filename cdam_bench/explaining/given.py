@@ -61,7 +61,7 @@ def _as_tensor(given: np.ndarray | Tensor) -> Tensor:
         if given.dtype != np.uint8:
             require(given.dtype.kind == "f", _wrong_whole_numbers(str(given.dtype)))
             given = given.astype(np.float32)
-        return torch.from_numpy(np.ascontiguousarray(given))
+        return torch.from_numpy(np.array(given))  # a copy: the user's may be read-only
     given = given.detach().cpu()
     if given.dtype == torch.uint8:
         return given

@@ -54,7 +54,10 @@ def given_model(given: Any) -> Model:
     kinds = {str(parameter.dtype).removeprefix("torch.") for parameter in given.parameters()}
     require(bool(kinds), f"model {type(given).__name__} has no weights: pass {KINDS}")
     require(kinds == {"float32"}, f"model has weights of {', '.join(sorted(kinds))}: pass model.float()")
-    return _described(_wrapped(given))
+    if is_of_transformers(given):
+        return _described(Backbone.from_hf(given), _name_of_hugging_face(given))
+    config = getattr(given, "pretrained_cfg", None) or {}
+    return _described(Backbone.from_timm(given), config.get("architecture"))
 
 
 @contextmanager
@@ -79,8 +82,10 @@ def is_of_transformers(model: nn.Module) -> bool:
     return any(kind.__name__ == "PreTrainedModel" for kind in type(model).__mro__)
 
 
-def _wrapped(model: nn.Module) -> Backbone:
-    return Backbone.from_hf(model) if is_of_transformers(model) else Backbone.from_timm(model)
+def _name_of_hugging_face(model: Any) -> str:
+    """What a model was loaded from, or its class."""
+    path = str(getattr(model, "name_or_path", ""))
+    return (Path(path).name if Path(path).is_dir() else path) or type(model).__name__
 
 
 def _named(given: str | Path) -> Model:

@@ -1,6 +1,7 @@
 """Backbones and estimators by the names of their configurations, for Python."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from functools import lru_cache
 from typing import Any
 
@@ -26,7 +27,9 @@ def named_backbone(name: str) -> tuple[Backbone, Preprocessing]:
     if name not in known:
         raise unknown_name("backbone", name, known)
     config = configs.compose([f"backbone={name}"], EXPLAIN)
-    return configs.build_backbone(config), configs.build_preprocessing(config)
+    backbone, preprocessing = copy(configs.build_backbone(config)), configs.build_preprocessing(config)
+    backbone.preprocessing = preprocessing  # the configuration's, for `explain` with the object
+    return backbone, preprocessing
 
 
 def named_estimators(estimators: Estimators) -> dict[str, Estimator]:
@@ -39,10 +42,8 @@ def named_estimators(estimators: Estimators) -> dict[str, Estimator]:
         require(bool(estimators), "no estimator is given")
         return dict(estimators)
     found: dict[str, Estimator] = {}
-    listed: Any = estimators
-    method: Any
-    if isinstance(estimators, str | type) or not isinstance(estimators, Iterable):
-        listed = [estimators]
+    alone = isinstance(estimators, str | type) or not isinstance(estimators, Iterable)
+    listed: list[Any] = [estimators] if alone else list(estimators)
     for one in listed:
         if isinstance(one, str):
             name, method = one, configs.instantiate(_settings(one), "estimator")

@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 from torchvision.transforms import functional as F
 
 from cdam_bench.backbones import Backbone
 from cdam_bench.backbones.files import is_address
+from cdam_bench.backbones.preprocessing import PICTURES_ONLY
 from cdam_bench.datasets import Preprocessing
 from cdam_bench.datasets.pictures import PictureFile, read_picture
 from cdam_bench.errors import UserError, require
@@ -68,6 +70,10 @@ def prepare(
         name, picture = Path(image).stem, read_picture(PictureFile(Path(image)))
     else:
         picture = as_picture(image)
+    require(
+        all(hasattr(preprocessing, part) for part in ("normalised", "to_pixels", "interpolation")),
+        f"preprocessing is a {type(preprocessing).__name__}: pass cdam_bench.datasets.Preprocessing(image_size, mean=…, std=…)",
+    )
     notes: list[str] = []
     if image_size is None:
         tensor = preprocessing(picture)
@@ -99,6 +105,8 @@ def _resized(picture: Any, image_size: int | str, patch: int, preprocessing: Pre
             (side // patch) ** 2 <= MAX_PATCHES,
             f"image_size={image_size}: {(side // patch) ** 2} patches are too many; use at most {int(MAX_PATCHES**0.5) * patch}",
         )
+        if isinstance(picture, Tensor) and preprocessing.interpolation.value in PICTURES_ONLY:
+            picture = F.to_pil_image(picture)
         picture = F.resize(picture, [side], preprocessing.interpolation, antialias=True)
         width = height = side
     else:
@@ -111,4 +119,7 @@ def _resized(picture: Any, image_size: int | str, patch: int, preprocessing: Pre
 
 def backbone_in_words(backbone: Backbone) -> str:
     """What a backbone without a name is called."""
-    return f"a ViT of {len(backbone.vit.blocks)} blocks, width {backbone.embed_dim}, patch {backbone.patch_size}"
+    model = backbone.model
+    if isinstance(model, VisionTransformer):
+        return f"a ViT of {len(model.blocks)} blocks, width {backbone.embed_dim}, patch {backbone.patch_size}"
+    return f"{type(model).__name__}, width {backbone.embed_dim}, patch {backbone.patch_size}"
