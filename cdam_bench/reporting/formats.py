@@ -6,13 +6,15 @@ import math
 from collections.abc import Callable
 
 from cdam_bench.drawing.names import display_name
+from cdam_bench.reporting.intervals import interval_words
 from cdam_bench.reporting.layout import notes_of
 from cdam_bench.reporting.markdown import markdown_rows
 from cdam_bench.reporting.means import Table
-from cdam_bench.statistics import RESAMPLES, Interval
+from cdam_bench.reporting.remaining import Remaining
+from cdam_bench.statistics import Interval
 from cdam_bench.store.results import CellResult
 
-INTERVAL = f"95 % percentile-bootstrap interval over images, {RESAMPLES} resamples"
+WILSON = "Wilson’s score interval"
 
 
 def format_number(value: float, decimals: int) -> str:
@@ -35,15 +37,19 @@ def caption(table: Table) -> str:
     settings = comparison.settings
     sentences = [
         f"{table.title} on {comparison.dataset}, backbone {comparison.backbone}",
-        f"Mean over {comparison.counts} images [{INTERVAL}]",
+        f"Mean over {comparison.counts} images [{interval_words(bool(table.proportions), WILSON)}]",
         _units(table),
         *notes_of(table.columns),
+        *remaining_sentences(table.remaining),
     ]
     if any(column.better for column in table.columns):
-        sentences.append(
-            "Arrows show the good direction; bold: the best mean, only where a paired sign-flip test against every other "
-            "complete row supports it (5 %, Holm-corrected)"
-        )
+        sentences.append("Arrows show the good direction")
+        if table.family.tests:
+            sentences += [
+                "Bold: the best mean, only where paired sign-flip tests against every other complete row support it "
+                f"({table.family.words}: each score's best mean against all others, in all tables of {comparison.title})",
+                table.family.warning,
+            ]
     sentences.append(
         f"Precision {settings['precision']}, seed {settings['seed']}, target_order {settings['target_order']}"
     )
@@ -53,6 +59,19 @@ def caption(table: Table) -> str:
     if any(table.has_paper(j) for j in range(len(table.columns))):
         sentences.append("Paper: the number printed in the paper, which gives no intervals")
     return " ".join(f"{sentence.rstrip('.')}." for sentence in sentences if sentence)
+
+
+def remaining_sentences(remaining: list[Remaining]) -> list[str]:
+    """What the perturbation leaves of the logit, a sentence for each kind of it."""
+    sentences = []
+    for one in remaining:
+        which = f" ({'; '.join(one.curves)})" if len(remaining) > 1 else ""
+        share = f": {format_number(100 * one.share, 0)} % is left" if math.isfinite(one.share) else ""
+        ends = [format_number(value, 2) for value in (one.start, one.end)]
+        sentences.append(
+            f"At 100 % perturbation{which} the target's mean logit is {ends[1]}, unperturbed {ends[0]}{share}"
+        )
+    return sentences
 
 
 def _units(table: Table) -> str:
@@ -117,7 +136,7 @@ def to_markdown(table: Table) -> str:
 
 CSV_HEADING = (
     *("dataset", "backbone", "variant", "estimator", "score", "unit", "better"),
-    *("mean", "low", "high", "n", "nan", "num_images", "complete", "best", "paper"),
+    *("mean", "low", "high", "n", "nan", "num_images", "complete", "best", "paper", "interval"),
 )
 
 
@@ -138,6 +157,7 @@ def to_csv(table: Table) -> str:
                     *(column.name, column.unit, column.better),
                     *(*numbers, interval.count, entry.missing, cell.num_images),
                     *(str(cell.is_complete).lower(), str(entry.best).lower(), entry.paper),
+                    "wilson" if column.name in table.proportions else "bootstrap",
                 ]
             )
     return buffer.getvalue()

@@ -48,3 +48,9 @@ def notes_of(columns: list[Column]) -> list[str]:
     """What the columns of a table add to its caption, each once; one that is part of another is not repeated."""
     notes = dict.fromkeys(column.note.strip() for column in columns if column.note)
     return [note for note in notes if not any(note != other and note in other for other in notes)]
+
+
+def everywhere(comparison: Comparison, columns: list[Column]) -> list[Column]:
+    """Those of the columns that every finished cell has."""
+    have = [set(cell.scores.columns) for cell in comparison.complete_cells]
+    return [column for column in columns if all(column.name in names for names in have)]

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from cdam_bench.reporting.comparisons import Comparison
+from cdam_bench.reporting.intervals import proportions, score_intervals
 from cdam_bench.reporting.layout import layout, title_of
 from cdam_bench.reporting.paper import PAPER_BACKBONE, paper_numbers
-from cdam_bench.statistics import Interval, holm, mean_intervals, paired_p_values
+from cdam_bench.reporting.remaining import Remaining, remaining_logit
+from cdam_bench.reporting.significance import Family, family_of
+from cdam_bench.statistics import Interval
 from cdam_bench.store.columns import Column
-
-SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Entry:
     Args:
         interval: our mean.
         missing: images of the cell where the score is NaN.
-        best: the best mean, and a paired test against every other method supports it.
+        best: the best mean, and paired tests against every other method support it.
         paper: the paper's number as printed, or "".
     """
 
@@ -32,12 +33,25 @@ class Entry:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of one comparison: rows[i][j] is cell i's entry in column j."""
+    """A table of one comparison.
+
+    Args:
+        comparison: whose cells are its rows.
+        name: of its files.
+        columns: its scores.
+        rows: rows[i][j] is cell i's entry in column j.
+        family: the tests that decide what is marked as best, in all tables of the comparison.
+        remaining: how much of the logit its metrics leave.
+        proportions: names of its scores that are shares of the images, with intervals of that kind.
+    """
 
     comparison: Comparison
     name: str
     columns: list[Column]
     rows: list[list[Entry]]
+    family: Family
+    remaining: list[Remaining]
+    proportions: frozenset[str]
 
     @property
     def title(self) -> str:
@@ -51,45 +65,62 @@ def make_tables(comparison: Comparison) -> list[Table]:
     """All tables that the scores of a comparison fill; none where the outputs are quantities, which have their own (outputs.py)."""
     if comparison.outputs == "quantities":
         return []
+    tables = layout(comparison)
+    columns = [column for own in tables.values() for column in own]
+    values = np.stack([comparison.values(cell, [column.name for column in columns]) for cell in comparison.cells], 1)
+    complete = np.array([cell.is_complete for cell in comparison.cells])
+    best, family = supported_best(values[:, complete], [column.sign for column in columns])
+    kinds = {column.name for column, share in zip(columns, proportions(columns, values), strict=True) if share}
+    winners = {columns[j].name: int(np.flatnonzero(complete)[i]) for j, i in best.items()}
+    made, start = [], 0
+    for name, own in tables.items():
+        rows = _rows(comparison, own, values[..., start : start + len(own)], winners)
+        shares = frozenset(column.name for column in own if column.name in kinds)
+        made.append(Table(comparison, name, own, rows, family, remaining_logit(comparison, own), shares))
+        start += len(own)
+    return made
+
+
+def _rows(
+    comparison: Comparison, columns: list[Column], values: np.ndarray, winners: dict[str, int]
+) -> list[list[Entry]]:
+    """Entries of one table: values (images, cells, columns), and the row of the best of each score that has one."""
+    intervals = score_intervals(columns, values)
+    paper = paper_numbers().get(comparison.dataset, {}) if comparison.backbone == PAPER_BACKBONE else {}
     return [
-        Table(comparison, name, columns, _rows(comparison, columns)) for name, columns in layout(comparison).items()
+        [
+            Entry(
+                intervals[i][j],
+                len(cell.scores) - intervals[i][j].count,
+                winners.get(column.name) == i,
+                paper.get(cell.key.estimator, {}).get(column.name, ""),
+            )
+            for j, column in enumerate(columns)
+        ]
+        for i, cell in enumerate(comparison.cells)
     ]
 
 
-def _rows(comparison: Comparison, columns: list[Column]) -> list[list[Entry]]:
-    scores = [column.name for column in columns]
-    values = np.stack([comparison.values(cell, scores) for cell in comparison.cells], 1)  # (images, cells, columns)
-    intervals = mean_intervals(values.reshape(len(values), -1))
-    complete = np.array([cell.is_complete for cell in comparison.cells])
-    paper = paper_numbers().get(comparison.dataset, {}) if comparison.backbone == PAPER_BACKBONE else {}
-    rows: list[list[Entry]] = []
-    for i, cell in enumerate(comparison.cells):
-        row = []
-        for j, column in enumerate(columns):
-            interval = intervals[i * len(columns) + j]
-            printed = paper.get(cell.key.estimator, {}).get(column.name, "")
-            row.append(Entry(interval, len(cell.scores) - interval.count, False, printed))
-        rows.append(row)
-    for j, column in enumerate(columns):
-        best = supported_best(values[:, complete, j] * column.sign) if column.sign else None
-        if best is not None:
-            i = int(np.flatnonzero(complete)[best])
-            rows[i][j] = Entry(rows[i][j].interval, rows[i][j].missing, True, rows[i][j].paper)
-    return rows
+def supported_best(values: np.ndarray, signs: list[int]) -> tuple[dict[int, int], Family]:
+    """The methods with the highest means, where they beat every other one in paired tests.
 
-
-def supported_best(values: np.ndarray) -> int | None:
-    """The method with the highest mean, if it beats every other one in a paired test.
+    All tests, of every score's highest mean against every other method, are one family: what it takes to be marked is the same in
+    every score and every table.
 
     Args:
-        values: (images, methods), high is good.
+        values: (images, methods, scores); a score that is unknown for a method has no best.
+        signs: of every score: 1 where high is good, −1 where low is, 0 where neither is and none is best.
     Returns:
-        Its index; None if there is no other method, or one that the Holm-corrected test cannot tell from it.
+        Score → its best method; scores without a supported one are left out. And the family of tests.
     """
-    if values.shape[1] < 2 or not np.isfinite(values).any(0).all():
-        return None
-    means = np.nanmean(values, axis=0)
-    best = int(means.argmax())
-    others = np.delete(values, best, axis=1)
-    supported = holm(paired_p_values(values[:, [best]] - others)) <= SIGNIFICANCE
-    return best if supported.all() else None
+    methods = values.shape[1]
+    tested: dict[int, int] = {}
+    gaps = [np.empty((len(values), 0))]
+    for j in range(values.shape[2]):
+        own = values[..., j] * signs[j]
+        if signs[j] and methods > 1 and np.isfinite(own).any(0).all():
+            tested[j] = int(np.nanmean(own, axis=0).argmax())
+            gaps.append(own[:, [tested[j]]] - np.delete(own, tested[j], axis=1))
+    family = family_of(np.concatenate(gaps, axis=1))
+    supported = family.significant.reshape(len(tested), max(methods - 1, 1))
+    return {j: i for (j, i), wins in zip(tested.items(), supported, strict=True) if wins.all()}, family

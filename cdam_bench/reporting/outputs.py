@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from cdam_bench.reporting.comparisons import Comparison, remove_stale
-from cdam_bench.reporting.formats import INTERVAL, format_interval, format_number, row_name
+from cdam_bench.reporting.formats import WILSON, format_interval, format_number, row_name
+from cdam_bench.reporting.intervals import interval_words, proportions, score_intervals
 from cdam_bench.reporting.layout import layout
 from cdam_bench.reporting.markdown import markdown_rows
 from cdam_bench.statistics import mean_intervals
@@ -46,12 +47,20 @@ def outputs_markdown(comparison: Comparison) -> str:
     columns = [column for own in layout(comparison).values() for column in own]
     shown = [column for column in columns if column.aspect or column.is_compared]
     of_each = [column for column in shown if all(f"{prefix}{column.name}" in measured for prefix in prefixes)]
-    start = f"Mean over {comparison.counts} images [{INTERVAL}]. Where a unit says “logit”, it is that of the output."
+    values = {
+        column.name: np.stack(
+            [comparison.values(cell, [f"{prefix}{column.name}" for prefix in prefixes]) for cell in comparison.cells], 1
+        )
+        for column in of_each
+    }  # name of a score → (images, cells, outputs)
+    shares = any(proportions([column] * len(prefixes), values[column.name]).any() for column in of_each)
+    brackets = interval_words(shares, WILSON)
+    start = f"Mean over {comparison.counts} images [{brackets}]. Where a unit says “logit”, it is that of the output."
     parts = [" ".join([start, *_about_images(comparison, columns)])]
     for column in of_each:
         lines = [["Estimator", *names], ["---"] + ["---:"] * len(names)]
-        for cell in comparison.cells:
-            intervals = mean_intervals(comparison.values(cell, [f"{prefix}{column.name}" for prefix in prefixes]))
+        found = score_intervals([column] * len(prefixes), values[column.name])
+        for cell, intervals in zip(comparison.cells, found, strict=True):
             lines.append([row_name(cell), *(format_interval(interval, column.decimals) for interval in intervals)])
         parts.append(f"{_heading(column)}\n\n{markdown_rows(lines)}")
     return "\n\n".join(parts) + "\n"

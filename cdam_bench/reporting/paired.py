@@ -1,190 +1,139 @@
-"""What the tables of means do not tell: differences on the same images, and whether two scores order the methods alike."""
+"""Differences from one method on the same images: in the score's unit, standardised, and tested."""
 
-import csv
-import io
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 
 from cdam_bench.drawing.names import display_name
+from cdam_bench.reporting.agreement import agreement_csv, agreement_page, agreements
 from cdam_bench.reporting.comparisons import Comparison, remove_stale
-from cdam_bench.reporting.formats import format_interval
-from cdam_bench.reporting.layout import compared, headlines
-from cdam_bench.reporting.markdown import markdown_rows
-from cdam_bench.reporting.means import SIGNIFICANCE
-from cdam_bench.statistics import (
-    RESAMPLES,
-    Interval,
-    agreement_of_means,
-    holm,
-    mean_intervals,
-    paired_p_values,
-    rank_correlations,
-)
+from cdam_bench.reporting.formats import format_interval, remaining_sentences
+from cdam_bench.reporting.intervals import BOOTSTRAP, difference_intervals, interval_words, proportions
+from cdam_bench.reporting.layout import compared, everywhere
+from cdam_bench.reporting.markdown import csv_text, page
+from cdam_bench.reporting.remaining import remaining_logit
+from cdam_bench.reporting.significance import Family, family_of
+from cdam_bench.statistics import Interval, standardised_intervals
 from cdam_bench.store.columns import Column
 from cdam_bench.store.files import write_atomically
 
 REFERENCE = "cdam"  # the method that the others are subtracted from
-ASPECTS = ("faithfulness", "localisation")  # whose headlines are compared in how they order the methods
 EXTENSIONS = ("md", "csv")
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean of (a method − the reference) over the same images.
+    """A method minus the reference, over the same images.
 
     Args:
         estimator: the method.
         column: the score.
-        interval: of the mean difference; its count is the number of images where both are known.
-        p_value: of a paired sign-flip test, Holm-corrected over the methods that the reference is compared with in this score.
+        interval: mean difference; its count is the number of images where both are known.
+        standardised: the same divided by the standard deviation of the differences (Cohen's d_z).
+        raw_p_value: of a paired sign-flip test.
+        p_value: the same, Holm-corrected over all scores and methods of the comparison.
+        is_proportion: whether the score is a share of the images.
     """
 
     estimator: str
     column: Column
     interval: Interval
+    standardised: Interval
+    raw_p_value: float
     p_value: float
+    is_proportion: bool
 
 
 @dataclass(frozen=True)
-class Agreement:
-    """Do two scores order the methods alike?
-
-    Args:
-        first, second: the scores.
-        of_means: Spearman's correlation of the methods' means, over methods.
-        per_image: the mean over images of the correlation over methods on one image.
-    """
-
-    first: Column
-    second: Column
-    of_means: Interval
-    per_image: Interval
-
-
-def differences(comparison: Comparison, reference: str = REFERENCE) -> list[Difference]:
+class Differences:
     """Every finished method against the reference, in every score whose metric says that methods are compared in it.
 
-    Returns:
-        Method by method, each with all scores; empty if the reference or the others are not finished.
+    Args:
+        found: method by method, each with all scores.
+        family: all the tests, which are corrected together.
     """
+
+    found: list[Difference]
+    family: Family
+
+
+def differences(comparison: Comparison, reference: str = REFERENCE) -> Differences | None:
+    """Every finished method against the reference; None if the reference or the others are not finished, or share no score."""
     cells = {cell.key.estimator: cell for cell in comparison.complete_cells}
     others = [name for name in cells if name != reference]
-    if reference not in cells or not others:
-        return []
-    columns = _everywhere(comparison, compared(comparison))
+    columns = everywhere(comparison, compared(comparison))
+    if reference not in cells or not others or not columns:
+        return None
     scores = [column.name for column in columns]
-    values = {name: comparison.values(cell, scores) for name, cell in cells.items()}
-    gaps = np.stack([values[name] - values[reference] for name in others], 1)  # (images, methods, scores)
-    flat = gaps.reshape(len(gaps), -1)
-    intervals = mean_intervals(flat)
-    p_values = paired_p_values(flat).reshape(len(others), len(columns))
-    corrected = np.stack([holm(column) for column in p_values.T], 1)
-    return [
-        Difference(name, column, intervals[i * len(columns) + j], float(corrected[i, j]))
-        for i, name in enumerate(others)
-        for j, column in enumerate(columns)
-    ]
-
-
-def agreements(comparison: Comparison) -> list[Agreement]:
-    """Every headline of faithfulness with every one of localisation, over the finished methods; empty for fewer than three."""
-    cells = comparison.complete_cells
-    if len(cells) < 3:
-        return []
+    base = comparison.values(cells[reference], scores)
+    values = np.stack([comparison.values(cells[name], scores) for name in others], 1)  # (images, methods, scores)
+    flat = (values - base[:, None]).reshape(len(values), -1)
+    intervals, standardised = difference_intervals(columns, values, base), standardised_intervals(flat)
+    shares = proportions(columns, np.concatenate([values, base[:, None]], axis=1))
+    family = family_of(flat)
     found = []
-    both = (_everywhere(comparison, headlines(comparison, aspect)) for aspect in ASPECTS)
-    for first, second in product(*both):
-        values = np.stack([comparison.values(cell, [first.name, second.name]) for cell in cells], 1)
-        own, other = values[..., 0], values[..., 1]  # each (images, methods)
-        (per_image,) = mean_intervals(rank_correlations(own, other)[:, None])
-        found.append(Agreement(first, second, agreement_of_means(own, other), per_image))
-    return found
+    for i, name in enumerate(others):
+        for j, column in enumerate(columns):
+            place = i * len(columns) + j
+            p_values = float(family.p_values[place]), float(family.corrected[place])
+            found.append(Difference(name, column, intervals[i][j], standardised[place], *p_values, bool(shares[j])))
+    return Differences(found, family)
 
 
-def _everywhere(comparison: Comparison, columns: list[Column]) -> list[Column]:
-    """Those of the columns that every finished cell has."""
-    have = [set(cell.scores.columns) for cell in comparison.complete_cells]
-    return [column for column in columns if all(column.name in names for names in have)]
-
-
-def differences_page(comparison: Comparison, found: list[Difference]) -> str:
-    """Markdown: methods in rows, scores in columns."""
-    columns = list(dict.fromkeys(difference.column for difference in found))
-    rows: dict[str, list[str]] = {}
-    for difference in found:
-        text = format_interval(difference.interval, difference.column.decimals)
-        text = f"**{text}**" if difference.p_value <= SIGNIFICANCE else text
-        rows.setdefault(display_name(difference.estimator), []).append(text)
-    note = (
-        f"Differences from {display_name(REFERENCE)} on the same images of {comparison.title}: mean of (method − "
-        f"{display_name(REFERENCE)}) [95 % percentile-bootstrap interval over images, {RESAMPLES} resamples]. "
-        "Bold: a paired sign-flip test says it is not zero (5 %, Holm-corrected over the methods, score by score)."
+def differences_page(comparison: Comparison, differing: Differences) -> str:
+    """Markdown: methods in rows, scores in columns, first in their units and then standardised."""
+    family, reference = differing.family, display_name(REFERENCE)
+    columns = list(dict.fromkeys(difference.column for difference in differing.found))
+    shares = any(difference.is_proportion for difference in differing.found)
+    sentences = [
+        f"Differences from {reference} on the same images of {comparison.title}: mean of (method − {reference}) "
+        f"[{interval_words(shares, 'Tango’s score interval')}]",
+        f"Bold: a paired sign-flip test says it is not zero ({family.words}: every method in every score of this page)",
+        "Intervals are of each difference alone, not corrected",
+        "Where an image counts yes or no, the test is McNemar's" if shares else "",
+        family.warning,
+        *remaining_sentences(remaining_logit(comparison, columns)),
+    ]
+    note = " ".join(f"{sentence}." for sentence in sentences if sentence)
+    standardised_note = (
+        "The same differences divided by their standard deviation over images (Cohen's d_z), which can be compared between scores "
+        f"[95 % {BOOTSTRAP}]; – where all differences are equal. Bold as above."
     )
     heading = ["Estimator", *(column.heading for column in columns)]
-    return _page(note, heading, [[name, *texts] for name, texts in rows.items()])
+    tables = [_rows(differing, standardised) for standardised in (False, True)]
+    return f"{page(note, heading, tables[0])}\n{page(standardised_note, heading, tables[1])}"
 
 
-def agreement_page(comparison: Comparison, found: list[Agreement]) -> str:
-    """Markdown: a row per pair of scores."""
-    note = (
-        f"Do {' and '.join(ASPECTS)} order the {found[0].of_means.count} methods alike, on {comparison.title}? Spearman's rank "
-        "correlation over methods, of their means (interval: images resampled, 95 %), and on each image alone (mean over images, "
-        "95 % bootstrap interval; images where a score is undefined or equal for all methods are left out)."
+def _rows(differing: Differences, standardised: bool) -> list[list[str]]:
+    """A row per method."""
+    rows: dict[str, list[str]] = {}
+    for difference, significant in zip(differing.found, differing.family.significant, strict=True):
+        text = (
+            format_interval(difference.standardised, 2)
+            if standardised
+            else format_interval(difference.interval, difference.column.decimals)
+        )
+        name = display_name(difference.estimator)
+        rows.setdefault(name, [name]).append(f"**{text}**" if significant else text)
+    return list(rows.values())
+
+
+def differences_csv(differing: Differences) -> str:
+    """For machines: a line per method and score; `tests` is how many were corrected together."""
+    heading = (
+        *("estimator", "reference", "score", "difference", "low", "high", "n", "p_holm", "p", "tests", "interval"),
+        *("d_z", "d_z_low", "d_z_high"),
     )
-    heading = [*map(str.capitalize, ASPECTS), "of the means", "per image", "images"]
     rows = [
         [
-            *(agreement.first.text, agreement.second.text),
-            *(format_interval(interval, 2) for interval in (agreement.of_means, agreement.per_image)),
-            str(agreement.per_image.count),
+            *(one.estimator, REFERENCE, one.column.name, one.interval, one.p_value, one.raw_p_value),
+            *(str(differing.family.tests), "tango" if one.is_proportion else "bootstrap"),
+            *(one.standardised.mean, one.standardised.low, one.standardised.high),
         ]
-        for agreement in found
+        for one in differing.found
     ]
-    return _page(note, heading, rows)
-
-
-def _page(note: str, heading: list[str], rows: list[list[str]]) -> str:
-    lines = [heading, ["---"] * len(heading), *rows]
-    return f"{note}\n\n{markdown_rows(lines)}\n"
-
-
-def differences_csv(found: list[Difference]) -> str:
-    """For machines: a line per method and score."""
-    heading = ("estimator", "reference", "score", "difference", "low", "high", "n", "p_holm")
-    return _csv(heading, [[d.estimator, REFERENCE, d.column.name, d.interval, _digits(d.p_value)] for d in found])
-
-
-def agreement_csv(found: list[Agreement]) -> str:
-    """For machines: two lines per pair of scores."""
-    heading = ("first", "second", "over", "spearman", "low", "high", "n")
-    rows = [
-        [a.first.name, a.second.name, over, interval]
-        for a in found
-        for over, interval in (("means", a.of_means), ("image", a.per_image))
-    ]
-    return _csv(heading, rows)
-
-
-def _csv(heading: tuple[str, ...], rows: list[list[str | Interval]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(heading)
-    for row in rows:
-        writer.writerow([part for field in row for part in _fields(field)])
-    return buffer.getvalue()
-
-
-def _fields(field: str | Interval) -> list[str]:
-    if isinstance(field, Interval):
-        return [*map(_digits, (field.mean, field.low, field.high)), str(field.count)]
-    return [field]
-
-
-def _digits(value: float) -> str:
-    return f"{value:.7g}"  # more would differ between machines by rounding
+    return csv_text(heading, rows)
 
 
 def write_paired(comparisons: list[Comparison], output_dir: Path) -> list[Path]:
@@ -200,12 +149,12 @@ def write_paired(comparisons: list[Comparison], output_dir: Path) -> list[Path]:
     for comparison in comparisons:
         if comparison.outputs == "quantities":  # each output has a column of its own in outputs.py's tables
             continue
-        gaps, pairs = differences(comparison), agreements(comparison)
+        differing, agreeing = differences(comparison), agreements(comparison)
         texts = {}
-        if gaps:
-            texts["differences"] = (differences_page(comparison, gaps), differences_csv(gaps))
-        if pairs:
-            texts["agreement"] = (agreement_page(comparison, pairs), agreement_csv(pairs))
+        if differing:
+            texts["differences"] = (differences_page(comparison, differing), differences_csv(differing))
+        if agreeing.pairs:
+            texts["agreement"] = (agreement_page(comparison, agreeing), agreement_csv(agreeing))
         for name, contents in texts.items():
             for extension, content in zip(EXTENSIONS, contents, strict=True):
                 path = output_dir / comparison.file_name(name, extension)

@@ -13,8 +13,8 @@ from cdam_bench.reporting.comparisons import Comparison, remove_stale
 from cdam_bench.reporting.formats import format_interval, format_number
 from cdam_bench.reporting.layout import layout
 from cdam_bench.reporting.markdown import markdown_rows
-from cdam_bench.reporting.means import SIGNIFICANCE
 from cdam_bench.reporting.paper import PAPER_BACKBONE, paper_numbers
+from cdam_bench.reporting.significance import SIGNIFICANCE
 from cdam_bench.statistics import Interval, holm, mean_intervals
 from cdam_bench.store.columns import Column
 from cdam_bench.store.files import write_atomically

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 Axes = dict[str, list[Any]]  # name of an axis → its values, in order
 Better = Literal["high", "low", ""]
+SHARE_OF_IMAGES = "share of the images"  # unit of what is 1 or 0 of an image, ½ for a tie: its mean is a proportion
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Column:
     Args:
         name: its column in scores.csv, for the first target; those of the others have a prefix (`metrics.base.direction`).
         label: its heading.
-        unit: what it is measured in.
+        unit: what it is measured in; SHARE_OF_IMAGES says that an image counts yes or no, so that its interval is a proportion's.
         better: "high" or "low" where one of them is good, "" where neither is.
         decimals: digits behind the point.
         table: the table it stands in; tables of several metrics may have the same name.
@@ -55,6 +56,11 @@ class Column:
     @property
     def heading(self) -> str:
         return self.text + {"high": " ↑", "low": " ↓", "": ""}[self.better]
+
+    @property
+    def is_proportion(self) -> bool:
+        """Whether an image counts yes or no in it."""
+        return self.unit == SHARE_OF_IMAGES
 
     @property
     def is_compared(self) -> bool:

@@ -47,6 +47,7 @@ def write_cell(
     curves=tuple(CURVES),
     settings=None,
     names=("zebra",),
+    target=None,
     **details,
 ):
     """One cell.
@@ -61,10 +62,11 @@ def write_cell(
         curves: names of the curves it has, with random values, or name → values (images, …).
         settings: what differs from SETTINGS.
         names: of the targets, the same for every image.
+        target: the estimator's class; None: its name.
         details: of cell.yaml, such as outputs="quantities" or metrics=declared(columns).
     """
     count = len(next(iter(scores.values())))
-    identity = {**SETTINGS, **(settings or {}), "estimator": {"_target_": estimator}}
+    identity = {**SETTINGS, **(settings or {}), "estimator": {"_target_": target or estimator}}
     about = {
         "num_images": count,
         "chunk_size": 2,

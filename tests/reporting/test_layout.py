@@ -2,12 +2,13 @@
 
 import numpy as np
 
+from cdam_bench.reporting.agreement import agreements
 from cdam_bench.reporting.comparisons import read_comparisons
 from cdam_bench.reporting.dots import score_figure
 from cdam_bench.reporting.formats import caption, to_markdown
 from cdam_bench.reporting.layout import headlines, layout, notes_of
 from cdam_bench.reporting.means import make_tables
-from cdam_bench.reporting.paired import agreements, differences
+from cdam_bench.reporting.paired import differences
 from cdam_bench.store.columns import Column
 from tests.reporting.stores import declared, write_cell
 
@@ -47,8 +48,8 @@ def test_label_unit_decimals_note_and_title_are_the_metrics_own(tmp_path):
 
 def test_a_new_score_gets_paired_tests_agreement_and_a_panel(tmp_path):
     comparison = read(tmp_path)
-    assert [d.column.name for d in differences(comparison)][:3] == ["mine", "A_LIF-MIF", "mine_too"]
-    (agreement,) = agreements(comparison)
+    assert [d.column.name for d in differences(comparison).found][:3] == ["mine", "A_LIF-MIF", "mine_too"]
+    (agreement,) = agreements(comparison).pairs
     assert (agreement.first.name, agreement.second.name) == ("A_LIF-MIF", "mine_too")
     titles = [axes.get_title(loc="left") for axes in score_figure(comparison).axes if axes.get_visible()]
     assert titles == ["my score ←", "A_LIF−MIF →", "mine_too →"]

@@ -84,6 +84,20 @@ def test_best_needs_the_correction_for_many_comparisons(tmp_path):
     assert best_of(tables_of(tmp_path)["correctness"], "A_LIF") == []
 
 
+def test_best_is_corrected_over_all_scores_and_tables_together(tmp_path):
+    # one test alone: p = 2/64; with a second score, in another table, one of two: 4/64
+    write_cell(tmp_path, "cdam", {"A_LIF": np.ones(6)})
+    write_cell(tmp_path, "gradcam", {"A_LIF": np.zeros(6)})
+    assert best_of(tables_of(tmp_path)["correctness"], "A_LIF") == ["cdam"]
+    rng = np.random.default_rng(0)
+    both = tmp_path / "both"
+    write_cell(both, "cdam", {"A_LIF": np.ones(6), "positive_share": rng.uniform(size=6)})
+    write_cell(both, "gradcam", {"A_LIF": np.zeros(6), "positive_share": rng.uniform(size=6)})
+    table = tables_of(both)["correctness"]
+    assert best_of(table, "A_LIF") == []
+    assert "Holm-corrected over all 2 tests of this question together" in caption(table)
+
+
 def test_a_method_alone_is_not_the_best(tmp_path):
     write_cell(tmp_path, "cdam", {"A_LIF": RAMP})
     assert best_of(tables_of(tmp_path)["correctness"], "A_LIF") == []
