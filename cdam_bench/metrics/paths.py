@@ -80,7 +80,9 @@ class PathReader:
 
 def require_cls_head(backbone: Backbone) -> None:
     """Raise UserError unless the head reads [CLS] behind the last block's attention."""
-    if getattr(backbone, "last_block", None) is None:
+    try:
+        _ = backbone.last_block
+    except UserError as error:
         raise UserError(
-            "path: the head does not read [CLS], which the paths through the last block end in: use path=all"
-        )
+            "path: the ways through the last block end in [CLS], and this head reads something else: use path=all"
+        ) from error

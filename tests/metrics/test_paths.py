@@ -3,11 +3,12 @@
 import pytest
 import torch
 
+from cdam_bench.backbones import Backbone
 from cdam_bench.errors import UserError
 from cdam_bench.metrics import Fidelity, Subject, perturbation_curves
 from cdam_bench.metrics.paths import PATHS, PathReader
 from tests.agreement import assert_agree
-from tests.conftest import random_images
+from tests.conftest import random_images, random_vit
 from tests.reference.paths import along_path
 from tests.reference.perturbation import blur, perturbed_images
 
@@ -75,6 +76,13 @@ def test_columns_of_paths_units_and_fills_stand_side_by_side(backbone, images, m
     for metric, one in zip(metrics, measured, strict=True):
         assert {column.name for column in metric.columns()} <= one.scores.keys()
         assert {curve.name for curve in metric.curves()} == one.curves.keys()
+
+
+def test_paths_of_a_head_that_reads_the_mean_token_are_refused_in_one_line(images, maps):
+    mean_pooled = Backbone(random_vit(global_pool="avg", fc_norm=False))
+    assert perturbation_curves(mean_pooled, images, maps[:, 0], "mif", 1, SIGMA).isfinite().all()
+    with pytest.raises(UserError, match=r"^path: .* this head reads something else: use path=all"):
+        perturbation_curves(mean_pooled, images, maps[:, 0], "mif", 1, SIGMA, path="cls")
 
 
 @pytest.mark.parametrize("path", ["stream", [], ["all", "all"], ["tokens", 1], None], ids=str)
