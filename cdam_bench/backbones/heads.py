@@ -16,19 +16,51 @@ def blocks_read(head: nn.Module) -> int:
     return getattr(head, "blocks_read", 1)
 
 
+def reads_mean(head: nn.Module) -> bool:
+    """Whether a head gets the mean patch token of the last block after the [CLS] latents: its attribute `reads_mean`."""
+    return getattr(head, "reads_mean", False)
+
+
+def reads_pair(head: nn.Module) -> bool:
+    """Whether a head gets the first two tokens side by side, [CLS] and the distillation token: its attribute `reads_pair`."""
+    return getattr(head, "reads_pair", False)
+
+
 class LinearHead(nn.Linear):
     """The linear classifier on [CLS]: outputs are class logits.
 
     Args:
-        in_features: D for a head that reads the last [CLS] latent; n·D for one that reads those of the last n blocks.
+        in_features: D for a head that reads the last [CLS] latent; n·D for one that reads those of the last n blocks; D more with
+            the mean.
         out_features: classes.
         bias: whether it has one.
         blocks_read: n. DINO's official classifiers for ViT-S read 4.
+        reads_mean: it reads the mean patch token of the last block, too, after the latents, as DINOv2's do.
     """
 
-    def __init__(self, in_features: int, out_features: int, bias: bool = True, blocks_read: int = 1) -> None:
+    def __init__(
+        self, in_features: int, out_features: int, bias: bool = True, blocks_read: int = 1, reads_mean: bool = False
+    ) -> None:
         super().__init__(in_features, out_features, bias)
-        self.blocks_read = blocks_read
+        self.blocks_read, self.reads_mean = blocks_read, reads_mean
+
+
+class DistilledHeads(nn.Module):
+    """The two classifiers of a distilled DeiT, averaged: one reads [CLS], one the distillation token.
+
+    Source: Touvron et al. 2021, "Training data-efficient image transformers & distillation through attention".
+    """
+
+    reads_pair = True
+
+    def __init__(self, head: nn.Module, head_dist: nn.Module) -> None:
+        super().__init__()
+        self.head, self.head_dist = head, head_dist
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, 2·D) → (B, C)."""
+        first, second = features.chunk(2, -1)
+        return (self.head(first) + self.head_dist(second)) / 2
 
 
 class ConceptHead(nn.Module):
@@ -81,6 +113,8 @@ class JoinedHeads(nn.Module):
 
     def __init__(self, *heads: nn.Module) -> None:
         super().__init__()
+        special = any(reads_mean(head) or reads_pair(head) for head in heads)
+        require(not special, "heads that read other tokens beside [CLS] cannot be joined with others")
         self.heads = nn.ModuleList(heads)
         self.blocks_read = max(map(blocks_read, heads))
 

@@ -20,24 +20,17 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import Tensor, nn
 
 from cdam_bench.backbones.heads import blocks_read
-from cdam_bench.errors import require
 
 
-def check_blocks(vit: VisionTransformer) -> None:
-    """Raise UserError unless every block is timm's standard pre-norm Block with plain softmax attention."""
-    for index, block in enumerate(vit.blocks):
-        plain = (
-            type(block) is Block
-            and type(block.attn) is Attention
-            and isinstance(block.attn.q_norm, nn.Identity)
-            and isinstance(block.attn.k_norm, nn.Identity)
-            and getattr(block.attn, "gate", None) is None
-        )
-        require(
-            plain,
-            f"block {index} of the ViT is not a standard pre-norm block with plain softmax attention "
-            "(no query/key norms, no gates): its maps cannot be computed here",
-        )
+def is_standard(block: nn.Module) -> bool:
+    """Whether a block is timm's standard pre-norm Block with plain softmax attention: no query or key norms, no gates."""
+    return (
+        type(block) is Block
+        and type(block.attn) is Attention
+        and isinstance(block.attn.q_norm, nn.Identity)
+        and isinstance(block.attn.k_norm, nn.Identity)
+        and getattr(block.attn, "gate", None) is None
+    )
 
 
 def value_and_pull(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor]]]:

@@ -104,14 +104,14 @@ def load_backbone(
     """Build a backbone and load its weights.
 
     Args:
-        architecture: timm's name of the ViT.
-        checkpoint: weights of the ViT in any official layout: a path, or a file name in `weights_dir` or among those that
+        architecture: timm's name of the model.
+        checkpoint: weights of the model in any official layout: a path, or a file name in `weights_dir` or among those that
             come with the package. None: random values, unless `pretrained`.
         head: file of a linear head (looked up like the checkpoint), a module, or None: the head inside the checkpoint.
         num_classes: outputs of the head.
         image_size: side of the images in pixels; position embeddings are resampled to it.
         pretrained: let timm download its weights.
-        model_args: further arguments of timm's VisionTransformer.
+        model_args: further arguments of the model's class.
         weights_dir: folder searched for `checkpoint` and `head`.
         device, precision: where and how to compute; see Backbone. "auto": CUDA if there is one, and `chosen_precision`.
     Raises:
@@ -121,14 +121,14 @@ def load_backbone(
     precision = chosen_precision(precision, device)
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
-    # beside a separate head, the ViT has none of its own: the checkpoint may lack the weights for it
+    # beside a separate head, the model has none of its own: the checkpoint may lack the weights for it
     own_classes = num_classes if head is None else 0
-    vit = create_vit(architecture, own_classes, image_size, model_args, pretrained)
+    model = create_model(architecture, own_classes, image_size, model_args, pretrained)
     if checkpoint is not None:
-        load_weights(vit, find_weights(checkpoint, weights_dir))
+        load_weights(model, find_weights(checkpoint, weights_dir))
     if isinstance(head, str | Path):
-        head = load_head(find_weights(head, weights_dir), vit.embed_dim, num_classes)
-    return Backbone(vit, head, precision).to(device)
+        head = load_head(find_weights(head, weights_dir), model.num_features, num_classes)
+    return Backbone(model, head, precision, image_size).to(device)
 
 
 def chosen_precision(precision: str, device: torch.device) -> str:

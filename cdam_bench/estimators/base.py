@@ -54,8 +54,7 @@ class TokenEstimator(Estimator):
 
     def attribute(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor | None = None) -> Tensor:
         scores = self.token_scores(backbone, images, targets, seeds)
-        patch = backbone.patch_size
-        return scores.repeat_interleave(patch, -2).repeat_interleave(patch, -1)
+        return backbone.on_pixels(scores, images.shape[-2:])
 
 
 class PixelEstimator(Estimator):

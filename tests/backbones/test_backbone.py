@@ -84,22 +84,37 @@ def test_bf16_changes_logits_a_little_and_explained_outputs_not_at_all(vit, imag
     assert torch.equal(rounded(images), exact(images))
 
 
-@pytest.mark.parametrize("pooling", ["avg", "map", "max"])
-def test_a_vit_that_is_not_pooled_by_its_class_token_is_refused(pooling):
-    with pytest.raises(UserError, match="class token"):
-        Backbone(random_vit(global_pool=pooling))
-
-
-def test_a_vit_with_query_and_key_norms_is_refused():
-    with pytest.raises(UserError, match="block 0"):
-        Backbone(random_vit(qk_norm=True))
-
-
-def test_a_vit_with_gated_attention_is_refused():
+def gated_vit():
     vit = random_vit()
     vit.blocks[1].attn.gate = nn.Linear(48, 48)
-    with pytest.raises(UserError, match="block 1"):
+    return vit
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: random_vit(global_pool="avg"), "pooled by global_pool='avg', not by"),
+        (lambda: random_vit(qk_norm=True), "blocks other than the standard"),
+        (gated_vit, "blocks other than the standard"),
+    ],
+    ids=["mean", "query and key norms", "gates"],
+)
+def test_methods_that_go_through_the_blocks_refuse_a_vit_without_the_closed_form_and_name_those_that_work(make, reason):
+    backbone = Backbone(make())
+    for ask in (lambda: backbone.vit, lambda: backbone.last_block, lambda: backbone.embed(torch.zeros(1, 3, 32, 48))):
+        with pytest.raises(UserError, match=rf"{reason}.*cdam, smooth_cdam"):
+            ask()
+
+
+def test_a_vit_that_pools_nothing_needs_a_head_that_reads_all_its_tokens(images):
+    vit = random_vit(global_pool="")
+    with pytest.raises(UserError, match="an output for every token"):
         Backbone(vit)
+    tokens = vit.forward_features(images)  # (B, 1 + 24, D)
+    head = nn.Sequential(nn.Flatten(), nn.Linear(25 * 48, 4))
+    backbone = Backbone(vit, head)
+    assert backbone.num_classes == 4
+    assert_agree(backbone.logits(images), head(tokens), 1e-5)
 
 
 def test_another_kind_of_model_is_refused():

@@ -1,0 +1,168 @@
+"""Preprocessing: from a picture with values in [0, 1] to the normalised square a backbone was trained on."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as F
+
+from cdam_bench.errors import UserError, require, require_count, require_number
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def _channels(name: str, values: Sequence[float]) -> tuple[float, ...]:
+    """A number per channel, or UserError."""
+    listed = isinstance(values, Sequence) and not isinstance(values, str) and len(values) == 3
+    require(listed, f"{name}={values}: give three numbers, one per channel")
+    return tuple(require_number(name, value, -1000, 1000) for value in values)
+
+
+class Preprocessing:
+    """Resize the shorter side, crop the centre, normalise.
+
+    Args:
+        image_size: side of the square given to the backbone, in pixels.
+        resize: length of the shorter side before cropping, in pixels; None: image_size.
+        interpolation: "bicubic" | "bilinear" | "nearest".
+        mean, std: per channel, for values in [0, 1].
+    Raises:
+        UserError: for sizes or interpolations that cannot be.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        resize: int | None = None,
+        interpolation: str = "bicubic",
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> None:
+        require_count("image_size", image_size)
+        resize = image_size if resize is None else require_count("resize", resize)
+        require(
+            resize >= image_size, f"resize={resize} is smaller than image_size={image_size}: the crop would not fit"
+        )
+        allowed = ("bicubic", "bilinear", "nearest")
+        if interpolation not in allowed:
+            raise UserError(f"interpolation={interpolation} is unknown: use one of {', '.join(allowed)}")
+        self.image_size = image_size
+        self.resize = resize
+        self.interpolation = InterpolationMode(interpolation)
+        self.mean, self.std = _channels("mean", mean), _channels("std", std)
+        require(min(self.std) > 0, f"std={list(std)}: must be positive")
+
+    def __call__(self, picture: Image.Image | Tensor) -> Tensor:
+        """Picture (PIL, or (3, H, W) in [0, 1]) → (3, image_size, image_size), normalised."""
+        either: Any = picture  # torchvision takes both and says Tensor
+        if tuple(F.get_image_size(either)) != (self.image_size, self.image_size):
+            picture = F.resize(either, [self.resize], self.interpolation, antialias=True)
+            picture = F.center_crop(picture, [self.image_size, self.image_size])
+        return self.normalised(picture)
+
+    def normalised(self, picture: Image.Image | Tensor) -> Tensor:
+        """Picture (PIL, or (3, H, W) in [0, 1]) of any size → (3, H, W), normalised."""
+        if isinstance(picture, Image.Image):
+            picture = F.to_tensor(picture)
+        return F.normalize(picture, list(self.mean), list(self.std))
+
+    def to_pixels(self, images: Tensor) -> Tensor:
+        """Undo the normalisation: (..., 3, H, W) → values in [0, 1], for showing."""
+        mean = torch.tensor(self.mean, device=images.device)[:, None, None]
+        std = torch.tensor(self.std, device=images.device)[:, None, None]
+        return (images * std + mean).clamp(0, 1)
+
+
+PICTURES_ONLY = ("lanczos", "hamming", "box")  # filters that torch has not for tensors
+TIMM_FILTERS = ("bicubic", "bilinear", "nearest", *PICTURES_ONLY)
+CROP_MODES = ("center", "squash", "border")
+
+
+class TimmPreprocessing(Preprocessing):
+    """What timm's evaluation does: unlike `Preprocessing`, pictures that have the size already are resized and cropped, too.
+
+    Args:
+        image_size: side of the square given to the backbone, in pixels.
+        crop_pct: image_size as a share of the side before cropping.
+        crop_mode: "center": the shorter side is resized, the centre cropped; "squash": both sides are resized, whatever the
+            shape; "border": the longer side is resized, and the rest filled with the mean.
+        interpolation: "bicubic" | "bilinear" | "nearest" | "lanczos" | "hamming" | "box".
+        mean, std: per channel, for values in [0, 1].
+    Raises:
+        UserError: for values that cannot be.
+    """
+
+    def __init__(
+        self,
+        image_size: int,
+        crop_pct: float = 0.875,
+        crop_mode: str = "center",
+        interpolation: str = "bicubic",
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+    ) -> None:
+        require_count("image_size", image_size)
+        self.crop_pct = require_number("crop_pct", crop_pct, 0.01, 100)
+        for name, value, allowed in (
+            ("crop_mode", crop_mode, CROP_MODES),
+            ("interpolation", interpolation, TIMM_FILTERS),
+        ):
+            if value not in allowed:
+                raise UserError(f"{name}={value} is unknown: use one of {', '.join(allowed)}")
+        resize = math.floor(image_size / crop_pct)
+        super().__init__(image_size, max(resize, image_size), "bicubic", mean, std)
+        self.resize, self.crop_mode = resize, crop_mode  # crop_pct > 1 makes a border
+        self.interpolation = InterpolationMode(interpolation)
+
+    def __call__(self, picture: Image.Image | Tensor) -> Tensor:
+        """Picture (PIL, or (3, H, W) in [0, 1]) → (3, image_size, image_size), normalised."""
+        either: Any = picture  # torchvision takes both and says Tensor
+        if isinstance(either, Tensor) and (self.crop_mode == "border" or self.interpolation.value in PICTURES_ONLY):
+            either = F.to_pil_image(either)
+        resized = F.resize(either, self._size(*F.get_image_size(either)), self.interpolation, antialias=True)
+        return self.normalised(self._cropped(resized))
+
+    def _size(self, width: int, height: int) -> list[int]:
+        """(H, W) to which a picture is resized, or the length of its shorter side alone."""
+        if self.crop_mode == "center":
+            return [self.resize]
+        if self.crop_mode == "squash":
+            return [self.resize, self.resize]
+        ratio = max(height, width) / self.resize
+        return [round(height / ratio), round(width / ratio)]
+
+    def _cropped(self, picture: Any) -> Any:
+        """The centre; in "border" mode with the mean colour where the picture is smaller."""
+        side = self.image_size
+        if self.crop_mode != "border":
+            return F.center_crop(picture, [side, side])
+        width, height = F.get_image_size(picture)
+        left, top = round((width - side) / 2), round((height - side) / 2)
+        margins = [max(margin, 0) for margin in (-left, -top, left + side - width, top + side - height)]
+        colour: Any = tuple(round(255 * value) for value in self.mean)
+        return F.crop(F.pad(picture, margins, fill=colour), max(top, 0), max(left, 0), side, side)
+
+
+def timm_settings(pretrained_cfg: Mapping[str, Any], image_size: int | None = None) -> dict[str, Any]:
+    """Arguments of `TimmPreprocessing` for a model with this configuration.
+
+    Args:
+        pretrained_cfg: of a timm model.
+        image_size: None: the one it was trained with.
+    """
+    from timm.data import resolve_data_config
+
+    data = resolve_data_config({}, pretrained_cfg=dict(pretrained_cfg))
+    return {
+        "image_size": data["input_size"][-1] if image_size is None else image_size,
+        "crop_pct": data["crop_pct"],
+        "crop_mode": data["crop_mode"],
+        "interpolation": data["interpolation"],
+        "mean": list(data["mean"]),
+        "std": list(data["std"]),
+    }
