@@ -9,10 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from cdam_bench.backbones.backbone import Backbone
-from cdam_bench.backbones.hugging_face_files import ModelFiles, find_model, model_preprocessor
+from cdam_bench.backbones.checkpoints import load_head
+from cdam_bench.backbones.files import find_weights
+from cdam_bench.backbones.heads import LinearHead
+from cdam_bench.backbones.hugging_face_files import ModelFiles, cell_name, find_model, model_preprocessor
 from cdam_bench.backbones.hugging_face_models import create_model, image_config
 from cdam_bench.backbones.hugging_face_preprocessing import HuggingFacePreprocessing, preprocessing_settings
 from cdam_bench.backbones.hugging_face_weights import resampled, to_timm
+from cdam_bench.backbones.loading import checked_device, chosen_precision
 from cdam_bench.errors import UserError, require
 
 Plain = dict[str, Any]
@@ -89,9 +93,10 @@ def _backbone(content: Content, head: nn.Module | None, image_size: int | None, 
     config = image_config(content.config)
     weights = to_timm(content.tensors, config["model_type"])
     settings = preprocessing_settings(content.preprocessor, config["model_type"], config["patch_size"], image_size)
+    classifiers = sum(name in weights for name in ("head.weight", "head_dist.weight"))
     own = _own_head(weights, config["hidden_size"])
     classes = len(weights["head.weight"]) if "head.weight" in weights else 0
-    vit = create_model(config, settings["image_size"], weights, classes)
+    vit = create_model(config, settings["image_size"], classes, classifiers)
     _load(vit, weights, config, content.name)
     backbone = Backbone(vit, own if head is None else head, precision)
     backbone.preprocessing = HuggingFacePreprocessing(**settings)
@@ -101,11 +106,22 @@ def _backbone(content: Content, head: nn.Module | None, image_size: int | None, 
 
 def _own_head(weights: dict[str, Tensor], width: int) -> nn.Module | None:
     """Takes a head out of the weights that timm's model has no place for; None: timm's own is the head."""
-    if (projection := weights.pop("projection.weight", None)) is not None:
-        head = nn.Linear(projection.shape[1], projection.shape[0], bias=False)
-        head.load_state_dict({"weight": projection})
-        return head
+    if "projection.weight" in weights:
+        return _linear(weights, "projection")
+    if (
+        "head.weight" in weights and weights["head.weight"].shape[1] == 2 * width
+    ):  # DINOv2's: [CLS] and the mean patch token
+        return _linear(weights, "head", reads_mean=True)
     return None
+
+
+def _linear(weights: dict[str, Tensor], name: str, reads_mean: bool = False) -> LinearHead:
+    """The linear layer of that name, taken out of the weights."""
+    own = {part: weights.pop(f"{name}.{part}") for part in ("weight", "bias") if f"{name}.{part}" in weights}
+    outputs, features = own["weight"].shape
+    head = LinearHead(features, outputs, bias="bias" in own, reads_mean=reads_mean)
+    head.load_state_dict(own)
+    return head
 
 
 def _load(vit: Any, weights: dict[str, Tensor], config: Plain, name: str) -> None:
@@ -140,3 +156,59 @@ def _class_names(config: Plain, count: int) -> tuple[str, ...] | None:
     names = tuple(known.get(str(index), f"LABEL_{index}") for index in range(count))
     unknown = len(known) != count or all(name == f"LABEL_{index}" for index, name in enumerate(names))
     return None if unknown else names
+
+
+def load_hugging_face(
+    path: str | Path,
+    head: str | Path | nn.Module | None = None,
+    num_classes: int | None = None,
+    image_size: int | None = None,
+    weights_dir: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    precision: str = "fp32",
+) -> Backbone:
+    """A model of Hugging Face for a configuration, on its device.
+
+    Args:
+        path: folder or hub id; the folder may be in `weights_dir`.
+        head: file of a linear head, a module, or None: the model's own classifier.
+        num_classes: outputs of a head in a file.
+        image_size: side in pixels; None: what the preprocessing gives.
+        weights_dir: folder searched for `path` and `head`.
+        device, precision: see `load_backbone`.
+    Raises:
+        UserError: for files that are missing or do not fit, and for a model without a classifier if none is given.
+    """
+    device = checked_device(device)
+    precision = chosen_precision(precision, device)
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    content = Content.of_files(find_model(path, weights_dir))
+    if isinstance(head, str | Path):
+        head = load_head(find_weights(head, weights_dir), image_config(content.config)["hidden_size"], num_classes)
+    require(
+        head is not None or any("classifier." in name for name in content.tensors),
+        f"path={path} has no classifier: give backbone.head, or backbone/head=text (CLIP, SigLIP) or backbone/head=concept",
+    )
+    return _backbone(content, head, image_size, precision).to(device)
+
+
+def settings_of(what: str, path: str | None, weights_dir: str | None = None, image_size: int | None = None) -> Any:
+    """What a configuration says about a model of Hugging Face without loading it.
+
+    Args:
+        what: "name" (of its cells), "image_size" (in pixels) or "preprocessing" (settings with `_target_`).
+        path: folder or hub id; the folder may be in `weights_dir`.
+        weights_dir: folder of weights files.
+        image_size: side in pixels instead of the one its files say.
+    """
+    if path is None:
+        raise UserError("backbone.path is not set: give a folder with config.json and model.safetensors, or a hub id")
+    if what == "name":
+        return cell_name(path, weights_dir)
+    files = find_model(path, weights_dir)
+    config = image_config(files.config())
+    settings = preprocessing_settings(files.preprocessor(), config["model_type"], config["patch_size"], image_size)
+    if what == "image_size":
+        return settings["image_size"]
+    return {"_target_": f"{HuggingFacePreprocessing.__module__}.{HuggingFacePreprocessing.__name__}", **settings}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cdam_bench.backbones.checkpoints import read_tensors
 from cdam_bench.backbones.files import file_digest
-from cdam_bench.errors import UserError, one_line, require
+from cdam_bench.errors import UserError, one_line, require, require_text
 
 Plain = dict[str, Any]
 
@@ -24,7 +24,7 @@ PREPROCESSORS = (
 )  # the second holds the first under "image_processor"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
-TEXT_FILES = ("*.txt", "*.model")  # of tokenizers
+TEXT_FILES = ("*.json", "*.txt", "*.model")  # of tokenizers, and all settings
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ModelFiles:
 
     Args:
         folder: that holds them.
-        name: of the model, for showing and for paths: the folder's, or of a hub id "owner--name".
+        name: of the model: the folder's, or the id of the hub.
     """
 
     folder: Path
@@ -102,55 +102,62 @@ def _digest(path: Path, _modified: int) -> str:
     return file_digest(path)
 
 
-def find_model(path: str | Path, with_text: bool = False) -> ModelFiles:
+def find_model(path: str | Path, weights_dir: str | Path | None = None, with_text: bool = False) -> ModelFiles:
     """Files of a model.
 
     Args:
-        path: a folder, or an id of Hugging Face's hub, such as "facebook/dino-vits16": its files are taken from the hub's cache or
-            downloaded there.
+        path: a folder, here or in `weights_dir`; or an id of Hugging Face's hub, such as "facebook/dino-vits16": its files are
+            taken from the hub's cache, or downloaded there.
+        weights_dir: folder of weights files.
         with_text: whether the files of the tokenizer are wanted, too.
     Raises:
         UserError: if there is no such folder, and no such id or no way to it.
     """
-    text = str(path)
-    folder = Path(text).expanduser()
-    if folder.is_dir():
+    text = require_text("path", str(path) if isinstance(path, Path) else path)
+    folder = local_folder(text, weights_dir)
+    if folder is not None:
         return ModelFiles(folder, folder.resolve().name)
-    require(not folder.exists(), f"path={text} is a file: give the folder that holds config.json and the weights")
+    require(not Path(text).is_file(), f"path={text} is a file: give the folder that holds config.json and the weights")
     require(
         HUB_ID.fullmatch(text) is not None and not text.startswith("."),
         f"path={text} not found: give a folder with config.json and model.safetensors, or an id of Hugging Face's hub",
     )
-    return ModelFiles(_from_hub(text, with_text), model_name(text))
+    return ModelFiles(_from_hub(text, with_text), text)
+
+
+def local_folder(path: str, weights_dir: str | Path | None = None) -> Path | None:
+    """The folder that a path names, or None: then it may be an id of the hub."""
+    places = [Path(path).expanduser(), *([] if weights_dir is None else [Path(weights_dir) / path])]
+    return next((place for place in places if place.is_dir()), None)
+
+
+def cell_name(path: str, weights_dir: str | Path | None = None) -> str:
+    """What a cell is named after: the folder's name, or of a hub id "owner--name"."""
+    folder = local_folder(path, weights_dir)
+    return path.replace("/", "--") if folder is None else folder.resolve().name
 
 
 def model_preprocessor(path: str) -> Plain | None:
     """What preprocessor_config.json says where a model object was loaded from; None if that is not known or has none."""
     if not path:
         return None
+    folder = local_folder(path)
     try:
-        if Path(path).is_dir():
-            return ModelFiles(Path(path), path).preprocessor()
-        return ModelFiles(_downloaded(path, list(PREPROCESSORS)), path).preprocessor()
+        return ModelFiles(folder or _downloaded(path, PREPROCESSORS), path).preprocessor()
     except UserError:
         return None
 
 
-def model_name(path: str | Path) -> str:
-    """What a cell is named after: the folder's name, or of a hub id "owner--name"."""
-    folder = Path(path).expanduser()
-    return folder.resolve().name if folder.is_dir() else "--".join(Path(path).parts[-2:])
-
-
 def _from_hub(name: str, with_text: bool) -> Path:
     """Folder of the hub's cache that holds the files of an id."""
-    settings = ["*.json", *(TEXT_FILES if with_text else ())]
-    folder = _downloaded(name, [*settings, "model*.safetensors"])
+    settings = TEXT_FILES if with_text else (CONFIG, *PREPROCESSORS)
+    folder = _downloaded(name, (*settings, "model*.safetensors*"))
     if not any(folder.glob("model*.safetensors")):
-        folder = _downloaded(name, [*settings, "pytorch_model*.bin"])
+        folder = _downloaded(name, (*settings, "pytorch_model*.bin*"))
     return folder
 
 
+@lru_cache(maxsize=8)
 def _downloaded(name: str, patterns: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
 

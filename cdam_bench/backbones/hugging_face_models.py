@@ -1,6 +1,6 @@
 """The timm model that computes what a model of `transformers` does, from its config.json alone."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -55,7 +55,6 @@ ACTIVATIONS = {  # names in `transformers` → timm's
     "silu": "silu",
     "swish": "silu",
 }
-CLASSIFIER, TEACHER = "head.weight", "head_dist.weight"
 
 
 def image_config(config: Mapping[str, Any]) -> Plain:
@@ -86,14 +85,14 @@ def _side(settings: Plain, key: str) -> int:
     return require_count(f"{key} of config.json", sides.pop())
 
 
-def create_model(config: Plain, image_size: int, names: Collection[str], num_classes: int) -> nn.Module:
+def create_model(config: Plain, image_size: int, num_classes: int = 0, classifiers: int = 0) -> nn.Module:
     """The timm model for a configuration, with values that are still to be loaded.
 
     Args:
         config: from `image_config`.
         image_size: side of the images in pixels, divisible by the patch size.
-        names: of the tensors that will be loaded, by timm's names: they tell which heads there are.
         num_classes: outputs of the model's own head; 0: none.
+        classifiers: how many `transformers` has at the end, inside timm's model or not: two of a distilled one.
     Raises:
         UserError: for arithmetic that timm does not have.
     """
@@ -111,7 +110,7 @@ def create_model(config: Plain, image_size: int, names: Collection[str], num_cla
         config["hidden_size"] % config["num_attention_heads"] == 0,
         f"hidden_size={config['hidden_size']} of config.json is not divisible by its {config['num_attention_heads']} heads",
     )
-    return builder(config, shared, frozenset(names))
+    return builder(config | {"classifiers": classifiers}, shared)
 
 
 def _mlp(config: Plain, width: int) -> Plain:
@@ -128,17 +127,21 @@ def _with_bias(config: Plain) -> Plain:
     return {"qkv_bias": config["qkv_bias"]}
 
 
-def _vit(config: Plain, shared: Plain, names: Collection[str]) -> nn.Module:
+def _vit(config: Plain, shared: Plain) -> nn.Module:
     return VisionTransformer(**shared, **_mlp(config, config["intermediate_size"]), **_with_bias(config))
 
 
-def _deit(config: Plain, shared: Plain, names: Collection[str]) -> nn.Module:
+def _deit(config: Plain, shared: Plain) -> nn.Module:
     """With both heads, or with the one that reads [CLS]: then the distillation token is one that nobody reads."""
     options = shared | _mlp(config, config["intermediate_size"]) | _with_bias(config)
-    return VisionTransformerDistilled(**options) if TEACHER in names else VisionTransformer(reg_tokens=1, **options)
+    return (
+        VisionTransformerDistilled(**options)
+        if config["classifiers"] == 2
+        else VisionTransformer(reg_tokens=1, **options)
+    )
 
 
-def _dinov2(config: Plain, shared: Plain, names: Collection[str]) -> nn.Module:
+def _dinov2(config: Plain, shared: Plain) -> nn.Module:
     width = int(config["hidden_size"] * config["mlp_ratio"])
     if config["use_swiglu_ffn"]:
         gated = (int(width * 2 / 3) + 7) // 8 * 8
@@ -157,7 +160,7 @@ def _dinov2(config: Plain, shared: Plain, names: Collection[str]) -> nn.Module:
     )
 
 
-def _beit(config: Plain, shared: Plain, names: Collection[str]) -> nn.Module:
+def _beit(config: Plain, shared: Plain) -> nn.Module:
     require(config["hidden_act"] == "gelu", f"hidden_act={config['hidden_act']} of config.json: timm's BEiT has gelu")
     return Beit(
         **shared,
@@ -170,24 +173,24 @@ def _beit(config: Plain, shared: Plain, names: Collection[str]) -> nn.Module:
     )
 
 
-def _clip(config: Plain, shared: Plain, names: Collection[str]) -> nn.Module:
+def _clip(config: Plain, shared: Plain) -> nn.Module:
     """Pooled by [CLS]; a classifier reads the mean patch token before the final norm."""
-    pooled: Plain = {"global_pool": "avg", "final_norm": False} if CLASSIFIER in names else {}
+    pooled: Plain = {"global_pool": "avg", "final_norm": False} if config["classifiers"] else {}
     return VisionTransformer(**shared, **_mlp(config, config["intermediate_size"]), pre_norm=True, **pooled)
 
 
-def _siglip(config: Plain, shared: Plain, names: Collection[str]) -> nn.Module:
+def _siglip(config: Plain, shared: Plain) -> nn.Module:
     """Pooled by attention; a classifier reads the mean patch token after the final norm."""
     require(
-        CLASSIFIER in names or config["vision_use_head"],
+        config["classifiers"] or config["vision_use_head"],
         "vision_use_head=false of config.json: nothing is read from the tokens, so nothing can be explained",
     )
-    pooled: Plain = {"global_pool": "avg", "fc_norm": False} if CLASSIFIER in names else {"global_pool": "map"}
+    pooled: Plain = {"global_pool": "avg", "fc_norm": False} if config["classifiers"] else {"global_pool": "map"}
     mlp = _mlp(config, config["intermediate_size"])
     return VisionTransformer(**shared, **mlp, class_token=False, **pooled)
 
 
-BUILDERS: dict[str, Callable[[Plain, Plain, Collection[str]], nn.Module]] = {
+BUILDERS: dict[str, Callable[[Plain, Plain], nn.Module]] = {
     "vit": _vit,
     "deit": _deit,
     "dinov2": _dinov2,

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
+from cdam_bench.backbones.preprocessing import Preprocessing
 from cdam_bench.errors import UserError, require, require_count, require_number
 
 Plain = dict[str, Any]
@@ -23,6 +23,7 @@ FILTERS = {  # numbers of PIL
     4: InterpolationMode.BOX,
     5: InterpolationMode.HAMMING,
 }
+TORCHS = (InterpolationMode.NEAREST, InterpolationMode.BILINEAR, InterpolationMode.BICUBIC)  # of tensors, too
 
 
 def _kind(size: int, square: bool, crop: bool, resample: int, numbers: Sequence[Sequence[float]]) -> Plain:
@@ -61,8 +62,8 @@ OF_MODELS = {  # whose image processor a model uses
 }
 
 
-class HuggingFacePreprocessing:
-    """Resize, crop the centre, normalise: what an image processor of `transformers` does to one picture.
+class HuggingFacePreprocessing(Preprocessing):
+    """What an image processor of `transformers` does to one picture: resize, crop the centre, normalise.
 
     Args:
         image_size: side of the square given to the backbone, in pixels: the upper left of what is left after the crop.
@@ -83,14 +84,12 @@ class HuggingFacePreprocessing:
         mean: Sequence[float],
         std: Sequence[float],
     ) -> None:
-        self.image_size = require_count("image_size", image_size)
-        self.resize = _shape("resize", [resize] if isinstance(resize, int) else resize, (1, 2))
+        super().__init__(image_size, None, "bicubic", mean, std)
+        self.sides = _shape("resize", [resize] if isinstance(resize, int) else resize, (1, 2))
         self.crop = _shape("crop", crop, (2,))
-        known = [one.value for one in InterpolationMode]
+        known = [one.value for one in FILTERS.values()]
         require(interpolation in known, f"interpolation={interpolation} is unknown: use one of {', '.join(known)}")
         self.interpolation = InterpolationMode(interpolation)
-        self.mean, self.std = _channels("mean", mean), _channels("std", std)
-        require(min(self.std) > 0, f"std={list(self.std)}: must be positive")
 
     def __call__(self, picture: Image.Image | Tensor) -> Tensor:
         """Picture (PIL, or (3, H, W) in [0, 1]) → (3, image_size, image_size), normalised.
@@ -100,24 +99,14 @@ class HuggingFacePreprocessing:
         either: Any = picture  # torchvision takes both and says Tensor
         side = self.image_size
         if isinstance(picture, Image.Image) or tuple(picture.shape[-2:]) != (side, side):
-            if self.resize is not None:
-                either = F.resize(either, self.resize, self.interpolation, antialias=True)
+            if self.interpolation not in TORCHS and not isinstance(picture, Image.Image):
+                either = F.to_pil_image(picture)
+            if self.sides is not None:
+                either = F.resize(either, self.sides, self.interpolation, antialias=True)
             if self.crop is not None:
                 either = _centre(either, *self.crop)
             either = F.crop(either, 0, 0, side, side)
         return self.normalised(either)
-
-    def normalised(self, picture: Image.Image | Tensor) -> Tensor:
-        """Picture (PIL, or (3, H, W) in [0, 1]) of any size → (3, H, W), normalised."""
-        if isinstance(picture, Image.Image):
-            picture = F.to_tensor(picture)
-        return F.normalize(picture, list(self.mean), list(self.std))
-
-    def to_pixels(self, images: Tensor) -> Tensor:
-        """Undo the normalisation: (..., 3, H, W) → values in [0, 1], for showing."""
-        mean = torch.tensor(self.mean, device=images.device)[:, None, None]
-        std = torch.tensor(self.std, device=images.device)[:, None, None]
-        return (images * std + mean).clamp(0, 1)
 
 
 def preprocessing_settings(
