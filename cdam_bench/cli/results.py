@@ -50,17 +50,30 @@ def make_report(config: DictConfig) -> None:
 
 def _drawn(config: DictConfig, folder: Path) -> tuple[list[Any], list[Path], list[str]]:
     """What is compared, the figures of it that were written to `folder`, and a line for each that could not be."""
+    from cdam_bench.reporting.chosen import with_estimators
     from cdam_bench.reporting.comparisons import read_comparisons
+    from cdam_bench.reporting.cost import read_speeds
     from cdam_bench.reporting.figures import write_figures
 
     require_whole("num_images", config.num_images)
-    comparisons = read_comparisons(Path(config.results_dir), _only(config))
-    return comparisons, *write_figures(comparisons, folder, config.num_images, config.paths, config.runtime)
+    results_dir = Path(config.results_dir)
+    comparisons = with_estimators(read_comparisons(results_dir, _only(config)), _estimators(config))
+    speeds = read_speeds(results_dir)
+    return comparisons, *write_figures(comparisons, folder, config.num_images, config.paths, config.runtime, speeds)
 
 
 def _only(config: DictConfig) -> str | None:
     """The one dataset that is asked for."""
     return None if config.only is None else require_text("only", config.only)
+
+
+def _estimators(config: DictConfig) -> list[str] | None:
+    """The methods that are asked for; None: all."""
+    if config.estimators is None:
+        return None
+    given = config.estimators if isinstance(config.estimators, ListConfig) else [config.estimators]
+    require(len(given) > 0, "estimators=[]: name at least one, or leave it at null for all")
+    return [require_text("estimators", name) for name in given]
 
 
 def _complain(problems: list[str]) -> None:

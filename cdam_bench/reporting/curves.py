@@ -10,15 +10,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cdam_bench.drawing.names import display_name, line_of
+from cdam_bench.drawing.families import MANY, by_family, line_of
+from cdam_bench.drawing.names import display_name
 from cdam_bench.drawing.style import WIDTH, styled
 from cdam_bench.reporting.comparisons import Comparison
+from cdam_bench.reporting.small_multiples import Band, Column, Labels, family_figure, spaced
 from cdam_bench.statistics import mean_intervals
 from cdam_bench.store.columns import Curve
 
 RIVAL = {"classes": "class", "concepts": "concept", "labels": "label"}  # kind of outputs → what another target is
 GAP_COLOURS = ("#B2182B", "#2166AC")
-Band = tuple[np.ndarray, np.ndarray, np.ndarray]  # mean, low, high along the axis
 
 
 @dataclass(frozen=True)
@@ -111,50 +112,69 @@ def _note(comparison: Comparison, values: dict[str, np.ndarray]) -> str:
 
 
 def lines_figure(curves: Curves) -> Figure:
-    """All methods in each panel: a row per map, a column per panel; side by side where there is but one column."""
+    """All methods in each panel; of many methods, each family in panels of its own."""
     grid = [(i, j) for i in range(len(curves.maps)) for j in range(len(curves.panels))]
-    rows, columns = len(curves.maps), len(curves.panels)
-    if columns == 1:
-        rows, columns = 1, len(curves.maps)
+    columns = [
+        Column(_panel_title(curves, i, j), {name: _band(values[:, i, j]) for name, values in curves.values.items()})
+        for i, j in grid
+    ]
+    if len(curves.values) <= MANY:
+        return _together(curves, columns)
+    curve = curves.curve
+    labels = Labels(curves.title, curve.x_label or curve.x, curve.y_label or curve.name, curves.note)
+    return family_figure(columns, curves.x, labels)
+
+
+def _together(curves: Curves, columns: list[Column]) -> Figure:
+    """All methods in each panel: a row per map, a column per panel of the curve; side by side where there is but one."""
+    width = len(curves.panels) if len(curves.panels) > 1 else len(curves.maps)
+    rows = len(columns) // width
     with styled():
-        figure = Figure(figsize=(WIDTH if columns > 1 else 0.75 * WIDTH, 1.75 + 2.75 * rows), layout="constrained")
-        panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-        for axes, (i, j) in zip(panels.flat, grid, strict=True):
-            for estimator, values in curves.values.items():
-                line = line_of(estimator, curves.values)
-                _draw(axes, curves.x, _band(values[:, i, j]), display_name(estimator), **line)
-            axes.set_title(_panel_title(curves, i, j), loc="left")
+        figure = Figure(figsize=(WIDTH if width > 1 else 0.75 * WIDTH, 1.75 + 2.75 * rows), layout="constrained")
+        panels = figure.subplots(rows, width, sharex=True, sharey=True, squeeze=False)
+        for axes, column in zip(panels.flat, columns, strict=True):
+            for place, (estimator, band) in enumerate(column.bands.items()):
+                line = {**line_of(estimator, curves.values), "markevery": spaced(len(curves.x), place)}
+                _draw(axes, curves.x, band, display_name(estimator), markersize=4, **line)
+            axes.set_title(column.title, loc="left")
         for axes in panels.flat:
             _zero_line(axes)
         _label(panels, curves)
         _entitle(figure, curves.title)
-        _legend_below(figure, panels[0, 0], 3 if columns > 1 else 2, curves.note)
+        _legend_below(figure, panels[0, 0], 3 if width > 1 else 2, curves.note)
     return figure
 
 
 def gap_figure(curves: Curves) -> Figure:
     """One panel per method with both panels' curves, the gap between them shaded; broken lines are the other map's."""
-    columns = min(2, len(curves.values))
-    rows = math.ceil(len(curves.values) / columns)
+    many = len(curves.values) > MANY
+    order = [name for own in by_family(curves.values).values() for name in own] if many else list(curves.values)
+    columns = min(4 if many else 2, len(order))
+    rows = math.ceil(len(order) / columns)
     with styled():
-        figure = Figure(figsize=(WIDTH, 1.8 + 1.7 * rows), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 1.8 + (1.35 if many else 1.7) * rows), layout="constrained")
         panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-        for axes, (estimator, values) in zip(panels.flat, curves.values.items(), strict=False):
-            for j, (name, colour) in enumerate(zip(curves.panels, GAP_COLOURS, strict=True)):
-                label = f"{name}, {curves.maps[0]}" if len(curves.maps) > 1 else name
-                _draw(axes, curves.x, _band(values[:, 0, j]), label, color=colour, linestyle="solid")
-                for i, map_name in enumerate(curves.maps[1:], start=1):
-                    line = {"color": colour, "linestyle": (0, (2, 1.2)), "linewidth": 1.3}
-                    axes.plot(curves.x, _band(values[:, i, j])[0], label=f"{name}, {map_name}", **line)
-            means = [_band(values[:, 0, j])[0] for j in (0, 1)]
-            axes.fill_between(curves.x, *means, color="#999999", alpha=0.18, linewidth=0)
-            axes.set_title(display_name(estimator), loc="left", fontsize=10.5)
-        for axes in panels.flat[len(curves.values) :]:
+        for axes, estimator in zip(panels.flat, order, strict=False):
+            _gap(axes, curves, curves.values[estimator])
+            axes.set_title(display_name(estimator), loc="left", fontsize=9 if many else 10.5)
+        for axes in panels.flat[len(order) :]:
             axes.set_visible(False)
         _label(panels, curves)
         _entitle(figure, f"{curves.title}, by method")
         _legend_below(figure, panels[0, 0], 1 if len(curves.maps) > 1 else 2, curves.note)
     return figure
+
+
+def _gap(axes: Axes, curves: Curves, values: np.ndarray) -> None:
+    """One method's panel, values (images, maps, 2, points)."""
+    bands = [_band(values[:, 0, j]) for j in (0, 1)]
+    for j, (name, colour) in enumerate(zip(curves.panels, GAP_COLOURS, strict=True)):
+        label = f"{name}, {curves.maps[0]}" if len(curves.maps) > 1 else name
+        _draw(axes, curves.x, bands[j], label, color=colour, linestyle="solid")
+        for i, map_name in enumerate(curves.maps[1:], start=1):
+            line: dict[str, Any] = {"color": colour, "linestyle": (0, (2, 1.2)), "linewidth": 1.3}
+            axes.plot(curves.x, _band(values[:, i, j])[0], label=f"{name}, {map_name}", **line)
+    axes.fill_between(curves.x, bands[0][0], bands[1][0], color="#999999", alpha=0.18, linewidth=0)
 
 
 def _band(values: np.ndarray) -> Band:

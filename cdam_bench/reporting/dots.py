@@ -2,18 +2,20 @@
 
 import math
 import textwrap
+from itertools import accumulate
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cdam_bench.drawing.names import line_of
+from cdam_bench.drawing.families import MANY, by_family, line_of
 from cdam_bench.drawing.style import WIDTH, styled
 from cdam_bench.reporting.comparisons import Comparison
 from cdam_bench.reporting.formats import row_name
 from cdam_bench.reporting.layout import compared
 from cdam_bench.statistics import Interval, mean_intervals
 from cdam_bench.store.columns import Column
+from cdam_bench.store.results import CellResult
 
 PANELS_PER_ROW = 3
 ARROWS = {"high": " →", "low": " ←", "": ""}
@@ -29,11 +31,13 @@ def score_figure(comparison: Comparison) -> Figure | None:
     width = min(PANELS_PER_ROW, len(columns))
     rows = math.ceil(len(columns) / width)
     with styled():
+        cells = _ordered(comparison)
         height = 0.85 + rows * (0.95 + 0.19 * len(comparison.cells))
         figure = Figure(figsize=(WIDTH if width > 1 else 0.75 * WIDTH, height), layout="constrained")
         panels = figure.subplots(rows, width, sharey=True, squeeze=False)
         for j, (axes, column) in enumerate(zip(panels.flat, columns, strict=False)):
-            _panel(axes, comparison, column, intervals[j :: len(columns)])
+            own = intervals[j :: len(columns)]
+            _panel(axes, cells, column, [own[comparison.cells.index(cell)] for cell in cells])
         for axes in panels.flat[len(columns) :]:
             axes.set_visible(False)
         figure.suptitle(f"{comparison.title}: scores", x=0.01, ha="left", fontsize=11, fontweight="bold")
@@ -44,15 +48,27 @@ def score_figure(comparison: Comparison) -> Figure | None:
     return figure
 
 
-def _panel(axes: Axes, comparison: Comparison, column: Column, intervals: list[Interval]) -> None:
-    """One score of all methods, the first on top."""
-    names = [cell.key.estimator for cell in comparison.cells]
-    for place, (cell, interval) in enumerate(zip(comparison.cells, intervals, strict=True)):
-        colour = line_of(cell.key.estimator, names)["color"]
+def _ordered(comparison: Comparison) -> list[CellResult]:
+    """The cells from the top; many of them family by family."""
+    if len(comparison.cells) <= MANY:
+        return comparison.cells
+    cells = {cell.key.estimator: cell for cell in comparison.cells}
+    return [cells[name] for members in by_family(cells).values() for name in members]
+
+
+def _panel(axes: Axes, cells: list[CellResult], column: Column, intervals: list[Interval]) -> None:
+    """One score of all methods, the first on top; families are divided by lines where they stand together."""
+    names = [cell.key.estimator for cell in cells]
+    for place, (cell, interval) in enumerate(zip(cells, intervals, strict=True)):
+        line = line_of(cell.key.estimator, names)
+        colour, marker = line["color"], line["marker"]
         axes.plot([interval.low, interval.high], [place, place], color=colour, linewidth=1.6, solid_capstyle="butt")
         face = colour if cell.is_complete else "white"
-        axes.plot(interval.mean, place, "o", markersize=4.5, color=colour, markerfacecolor=face)
-    axes.set_yticks(range(len(names)), [row_name(cell) for cell in comparison.cells])
+        axes.plot(interval.mean, place, marker, markersize=4.5, color=colour, markerfacecolor=face)
+    if len(cells) > MANY:
+        for end in accumulate(len(members) for members in by_family(names).values()):
+            axes.axhline(end - 0.5, color="#bbbbbb", linewidth=0.7, zorder=1)
+    axes.set_yticks(range(len(names)), [row_name(cell) for cell in cells])
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.locator_params(axis="x", nbins=4)
     low, high = axes.get_xlim()

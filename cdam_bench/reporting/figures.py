@@ -11,6 +11,7 @@ from cdam_bench.drawing.grids import map_grid, output_grid
 from cdam_bench.drawing.style import METADATA, rendered
 from cdam_bench.errors import UserError, one_line
 from cdam_bench.reporting.comparisons import Comparison, remove_stale
+from cdam_bench.reporting.cost import Speed, cost_captions, cost_figures
 from cdam_bench.reporting.curves import Curves, curve_figures, curves_of, has_gap
 from cdam_bench.reporting.dots import score_figure
 from cdam_bench.reporting.recompute import explain_again
@@ -23,7 +24,12 @@ MAPS = (
 
 
 def write_figures(
-    comparisons: list[Comparison], output_dir: Path, num_images: int, paths: DictConfig, runtime: DictConfig
+    comparisons: list[Comparison],
+    output_dir: Path,
+    num_images: int,
+    paths: DictConfig,
+    runtime: DictConfig,
+    speeds: list[Speed] | None = None,
 ) -> tuple[list[Path], list[str]]:
     """Write every figure as <dataset>/<backbone>/<figure>.{png,pdf}.
 
@@ -32,12 +38,13 @@ def write_figures(
         output_dir: created if need be; figures of these comparisons that no longer hold are removed.
         num_images: of the grid of maps; 0: no grid.
         paths, runtime: where data and weights are and what computes the maps.
+        speeds: from `read_speeds`, for the cost in forward passes.
     Returns:
         The files written, and a line for every grid, or method in it, that could not be drawn.
     """
     written, problems = [], []
     for comparison in comparisons:
-        figures = dict(comparison_figures(comparison))
+        figures = dict(comparison_figures(comparison, speeds or []))
         if num_images > 0:
             drawn, told = _maps(comparison, num_images, paths, runtime)
             figures |= drawn
@@ -51,13 +58,14 @@ def write_figures(
     return written, problems
 
 
-def comparison_figures(comparison: Comparison) -> Iterator[tuple[str, Figure]]:
-    """Name and figure of all scores and curves; none of quantities: of one output alone they would say little."""
+def comparison_figures(comparison: Comparison, speeds: list[Speed]) -> Iterator[tuple[str, Figure]]:
+    """Name and figure of all scores, curves and costs; none of quantities: of one output alone they would say little."""
     if comparison.outputs == "quantities":
         return
     if figure := score_figure(comparison):
         yield "scores", figure
     yield from curve_figures(comparison)
+    yield from cost_figures(comparison, speeds)
 
 
 def _maps(
@@ -82,7 +90,7 @@ def captions(comparison: Comparison) -> dict[str, str]:
     )
     for curves in curves_of(comparison):
         found |= _captions_of(curves)
-    return found
+    return found | cost_captions(comparison)
 
 
 def _captions_of(curves: Curves) -> dict[str, str]:

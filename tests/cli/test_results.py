@@ -41,7 +41,7 @@ def test_report_shows_tables_figures_and_what_was_run(results):
     page = results / "report" / "index.md"
     text = page.read_text()
     links = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
-    names = {"maps", "scores", "fidelity_pixel", "fidelity_pixel_methods", "box_sensitivity"}
+    names = {"maps", "scores", "fidelity_pixel", "fidelity_pixel_methods", "box_sensitivity", "cost"}
     assert {Path(link).stem for link in links} == names
     assert all((page.parent / link).is_file() for link in links)
     assert "### Correctness" in text

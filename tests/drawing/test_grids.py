@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cdam_bench.drawing.grids import Explained, map_grid, output_grid, shown_estimator
-from cdam_bench.drawing.names import KNOWN, display_name
+from cdam_bench.drawing.names import PAPERS, display_name
 from tests.drawing.overlaps import all_texts, troubles
 
 UNSIGNED = {"attention_map": False, "gradcam": False, "partial_lrp": False, "relevance_propagation": False}
@@ -22,7 +22,7 @@ def explained(estimators, targets=("4", "elephant"), **changes):
 
 
 def test_the_grid_has_every_image_target_and_estimator():
-    estimators = [*KNOWN, "mine"]
+    estimators = [*PAPERS, "mine"]
     image = explained(estimators)
     figure = map_grid([image, image], "title")
     blocks, rows = 3, 4  # 11 estimators, five to a block

@@ -40,7 +40,7 @@ def test_every_figure_has_a_caption_that_says_of_how_many_images_it_is(store):
     (comparison,) = read_comparisons(store)
     found = captions(comparison)
     assert list(found) == ["maps", *NAMES]
-    assert [name for name, _ in comparison_figures(comparison)] == NAMES
+    assert [name for name, _ in comparison_figures(comparison, [])] == NAMES
     assert "mean over 6 or 4 of 6 images" in found["scores"]
     for name in NAMES[1:]:
         assert "Mean over 6 images; bands: 95 % bootstrap interval" in found[name]
