@@ -333,4 +333,7 @@ def _paper_blur(image_size: int | None) -> float:
 
 
 OmegaConf.register_new_resolver("paper_blur", _paper_blur, replace=True)
+OmegaConf.register_new_resolver(
+    "contrasted", lambda name, contrast: name if contrast is None else f"{name}_contrast", replace=True
+)
 OmegaConf.register_new_resolver("choices", lambda group: ", ".join(choices(group)), replace=True)

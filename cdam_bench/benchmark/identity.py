@@ -1,13 +1,16 @@
 """Identity: every setting that the numbers of a cell depend on, and what else is written down about a run."""
 
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
 
-from cdam_bench.backbones.loading import checked_device, chosen_precision
 from cdam_bench.backbones.files import file_digest, find_weights
+from cdam_bench.backbones.hugging_face_files import find_model
+from cdam_bench.backbones.loading import checked_device, chosen_precision
+from cdam_bench.benchmark.targets import contrast_of
 from cdam_bench.benchmark.versions import version_of
 from cdam_bench.configs import ABOUT, Plain, backbone_arguments, head_source, plain
 
@@ -21,10 +24,15 @@ def cell_identity(config: DictConfig) -> Plain:
         if isinstance(backbone.get(name), str):
             file = find_weights(backbone[name], resolved["paths"]["weights_dir"])
             backbone[name] = {"file": file.name, "sha256": _file_digest(file, file.stat().st_mtime_ns)}
+    if "path" in backbone:
+        backbone["path"] = find_model(backbone["path"], resolved["paths"]["weights_dir"]).identity()
     if (source := head_source(config)) is not None:
         backbone["head"] = source.identity()
     dataset = {name: value for name, value in resolved["dataset"].items() if name != "data_dir"}
-    return {
+    # a cell of plain targets says nothing of a contrast: so it did before there was one
+    contrast = contrast_of(config)
+    about_target = {} if contrast is None else {"contrast": asdict(contrast)}
+    return about_target | {
         "cdam_bench": version_of("cdam-bench"),
         "dataset": dataset,
         "backbone": backbone,

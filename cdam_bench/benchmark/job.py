@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
+from cdam_bench.backbones.contrast import Contrast
 from cdam_bench.benchmark.shared import SharedResults
 from cdam_bench.benchmark.targets import (
     COMPETING,
@@ -19,6 +20,7 @@ from cdam_bench.benchmark.targets import (
     boxes_of,
     choose_targets,
     concept_targets,
+    contrast_of,
     output_kind,
     output_names,
     stored_targets,
@@ -52,6 +54,7 @@ class Job:
             latter where the outputs do not compete.
         outputs: what kind the outputs are of, see `targets.output_kind`.
         batch_size: images in one forward pass.
+        contrast: what is explained in place of a target's own output; metrics measure that all the same.
     """
 
     key: CellKey
@@ -63,6 +66,7 @@ class Job:
     target_order: str
     outputs: str
     batch_size: int
+    contrast: Contrast | None = None
 
     @classmethod
     def prepare(cls, config: DictConfig, key: CellKey) -> "Job":
@@ -74,7 +78,11 @@ class Job:
         require(0 <= config.shard < config.shards, f"shard={config.shard}: must be in 0…{config.shards - 1}")
         if config.target_order not in TARGET_ORDERS:
             raise UserError(f"target_order={config.target_order} is unknown: use one of {', '.join(TARGET_ORDERS)}")
-        estimator, metrics = build_estimator(config), build_metrics(config)
+        estimator, metrics, contrast = build_estimator(config), build_metrics(config), contrast_of(config)
+        require(
+            contrast is None or estimator.class_aware,
+            f"contrast={config.contrast}: the maps of {key.estimator} do not depend on the class, use contrast=null",
+        )
         backbone, preprocessing = build_backbone(config), build_preprocessing(config)
         dataset = build_dataset(config, preprocessing, backbone)
         outputs = output_kind(dataset, backbone.head)
@@ -85,7 +93,7 @@ class Job:
         if batch_size == "auto":
             batch_size = _automatic_batch_size(backbone)
         require_count("runtime.batch_size", batch_size)
-        return cls(key, backbone, dataset, estimator, metrics, config.seed, target_order, outputs, batch_size)
+        return cls(key, backbone, dataset, estimator, metrics, config.seed, target_order, outputs, batch_size, contrast)
 
     def declarations(self) -> dict[str, Any]:
         """What every metric says about its columns and curves, for cell.yaml."""
@@ -112,7 +120,7 @@ class Job:
         clock = time.perf_counter()
         subject, batch, logits = self._subject(start, stop, shared, found)
         explaining = time.perf_counter()
-        maps = self._explain(batch, subject)  # on a GPU it waits for the maps
+        maps = self._explain(batch, subject, torch.from_numpy(logits))  # on a GPU it waits for the maps
         explaining = time.perf_counter() - explaining
         measured: dict[str, Arrays] = {}
         for name in self.metrics if only is None else only:
@@ -192,12 +200,16 @@ class Job:
         arrays = shared.get(name, extra, start, stop, lambda: metric.prepare(subject))
         return {key: torch.from_numpy(values) for key, values in arrays.items()}
 
-    def _explain(self, batch: Batch, subject: Subject) -> Tensor:
+    def _explain(self, batch: Batch, subject: Subject, logits: Tensor) -> Tensor:
         """Maps (B, K, H, W), in parts that fit into memory; every value is finite."""
 
+        targets = subject.targets.cpu()  # where they are looked at before anything is computed
+
         def explain(part: slice) -> Tensor:
-            images, targets, seeds = subject.images[part], subject.targets[part], subject.seeds[part]
-            return self.estimator.attribute(self.backbone, images, targets, seeds)
+            backbone, chosen = self.backbone, targets[part]
+            if self.contrast is not None:
+                backbone, chosen = self.contrast.applied(backbone, logits[part], chosen)
+            return self.estimator.attribute(backbone, subject.images[part], chosen, subject.seeds[part])
 
         maps = self._explain_size.in_parts(len(batch), explain)
         finite = maps.isfinite().flatten(1).all(1)
@@ -205,14 +217,6 @@ class Job:
             image = batch.image_ids[int((~finite).nonzero()[0, 0])]
             raise UserError(f"the map of image {image} by estimator {self.key.estimator} has NaN or infinite values")
         return maps
-
-
-def _check(name: str, metric: Metric, image_size: int) -> None:
-    """Raise UserError, with the key that the user typed, if a metric cannot be measured on images of that side."""
-    try:
-        metric.check((image_size, image_size))
-    except UserError as error:
-        raise with_prefix(error, f"metric.{name}") from error
 
 
 @lru_cache(maxsize=1)

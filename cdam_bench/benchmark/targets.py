@@ -5,11 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
 from cdam_bench.backbones import ConceptHead
+from cdam_bench.backbones.contrast import Contrast
+from cdam_bench.configs import plain
 from cdam_bench.datasets import Batch, Dataset
-from cdam_bench.errors import UserError
+from cdam_bench.errors import UserError, require, unknown_name, with_prefix
 from cdam_bench.store.chunks import INFO, Arrays
 
 TARGET_ORDERS = ("logit", "annotated")
@@ -42,6 +45,21 @@ def concept_targets(batch: Batch, class_names: Sequence[str], head: nn.Module) -
         return replace(batch, targets=concept_of[batch.targets])
     every = torch.arange(len(head.names)).expand(len(batch), -1)
     return replace(batch, targets=every, boxes=None)
+
+
+def contrast_of(config: DictConfig) -> Contrast | None:
+    """The contrast of a configuration's targets, or None."""
+    settings = plain(config.contrast)
+    if settings is None:
+        return None
+    require(isinstance(settings, dict), f"contrast={settings}: must be null or {{gamma: 0.6, num_classes: 3}}")
+    for name in map(str, settings):
+        if name not in Contrast.__dataclass_fields__:
+            raise unknown_name("contrast", name, Contrast.__dataclass_fields__)
+    try:
+        return Contrast(**settings)
+    except UserError as error:
+        raise with_prefix(error, "contrast") from error
 
 
 def choose_targets(batch: Batch, logits: Tensor, order: str) -> tuple[Tensor, Tensor | None]:
