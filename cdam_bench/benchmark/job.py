@@ -219,6 +219,14 @@ class Job:
         return maps
 
 
+def _check(name: str, metric: Metric, image_size: int) -> None:
+    """Raise UserError, with the key that the user typed, if a metric cannot be measured on images of that side."""
+    try:
+        metric.check((image_size, image_size))
+    except UserError as error:
+        raise with_prefix(error, f"metric.{name}") from error
+
+
 @lru_cache(maxsize=1)
 def _automatic_batch_size(backbone: Backbone) -> int:
     """On a GPU what is fastest; on a CPU throughput hardly depends on it."""
