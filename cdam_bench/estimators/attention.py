@@ -12,7 +12,7 @@ class AttentionMap(TokenEstimator):
     Source: Caron et al. 2021, "Emerging Properties in Self-Supervised Vision Transformers".
     """
 
-    signed = False
+    signed, class_aware = False, False
 
     def scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
         last = backbone.last_block
