@@ -41,7 +41,7 @@ class TokenAblation(_OneAtATime):
     """
 
     def __init__(self, internal_batch_size: int = 64) -> None:
-        self.internal_batch_size = require_count("internal_batch_size", internal_batch_size)
+        self.micro_batch = MicroBatch(require_count("internal_batch_size", internal_batch_size))
 
     def scores_of_one(self, backbone: Backbone, image: Tensor, targets: Tensor) -> Tensor:
         tokens = backbone.embed(image[None])  # (1, P + N, D)
@@ -53,7 +53,7 @@ class TokenAblation(_OneAtATime):
             kept = places + (places >= taken_out[part])  # (n, P + N − 1): every place but one
             return _outputs_of_tokens(backbone, tokens[0, kept])[:, targets]
 
-        without = MicroBatch(self.internal_batch_size).in_parts(len(taken_out), outputs_without)
+        without = self.micro_batch.in_parts(len(taken_out), outputs_without)
         return (_outputs_of_tokens(backbone, tokens)[:, targets] - without).T
 
 
@@ -72,7 +72,7 @@ class PatchAblation(_OneAtATime):
 
     def __init__(self, blur: float = 0.0625, internal_batch_size: int = 64) -> None:
         self.blur = require_number("blur", blur, 0, 1)
-        self.internal_batch_size = require_count("internal_batch_size", internal_batch_size)
+        self.micro_batch = MicroBatch(require_count("internal_batch_size", internal_batch_size))
 
     def scores_of_one(self, backbone: Backbone, image: Tensor, targets: Tensor) -> Tensor:
         patch, (height, width) = backbone.patch_size, backbone.grid(image)
@@ -84,7 +84,7 @@ class PatchAblation(_OneAtATime):
             return (numbers != patches[part]).to(image.dtype)
 
         background = gaussian_blur(image[None], self.blur * min(image.shape[-2:]))[0]
-        asked = masked_outputs(backbone, image, background, len(patches), masks, targets, self.internal_batch_size)
+        asked = masked_outputs(backbone, image, background, len(patches), masks, targets, self.micro_batch)
         return (backbone(image[None])[:, targets] - torch.cat([outputs for _, outputs in asked])).T
 
 

@@ -29,7 +29,7 @@ class _WeightedGradients(PixelEstimator):
     class_aware = True
 
     def __init__(self, internal_batch_size: int = 64) -> None:
-        self.internal_batch_size = require_count("internal_batch_size", internal_batch_size)
+        self.micro_batch = MicroBatch(require_count("internal_batch_size", internal_batch_size))
 
     @abstractmethod
     def weights(self) -> Tensor:
@@ -59,7 +59,7 @@ class _WeightedGradients(PixelEstimator):
                     own.append((factors[b] * torch.einsum("n,nchw->chw", weights[part], one)).sum(0))
             return [(b, torch.stack(own)) for own, (b, _) in zip(maps, parts, strict=True)]
 
-        for added in MicroBatch(self.internal_batch_size).each(len(images) * len(weights), shares):
+        for added in self.micro_batch.each(len(images) * len(weights), shares):
             for b, share in added:
                 scores[b] += share
         return scores

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
+from cdam_bench.computing.micro_batches import MicroBatch
 from cdam_bench.errors import require, require_count, require_number
 from cdam_bench.estimators.base import TokenEstimator
 from cdam_bench.estimators.masking import masked_outputs
@@ -39,7 +40,7 @@ class KernelSHAP(TokenEstimator):
         self.num_passes = require_count("num_passes", num_passes)
         self.cell = require_count("cell", cell)
         self.baseline = require_number("baseline", baseline, -100, 100)
-        self.internal_batch_size = require_count("internal_batch_size", internal_batch_size)
+        self.micro_batch = MicroBatch(require_count("internal_batch_size", internal_batch_size))
 
     def squares(self, backbone: Backbone, images: Tensor) -> Tensor:
         """Number (h, w) of the square that every patch of the images is in, 0 … M − 1, on the CPU."""
@@ -68,16 +69,16 @@ class KernelSHAP(TokenEstimator):
         """Image (3, H, W), targets (K,), coalitions and weights, squares (h, w) → (K, N)."""
         members, weights = drawn
         count = members.shape[1]
-        everything = torch.cat([torch.zeros(1, count), torch.ones(1, count), members])
+        everything = torch.cat([torch.zeros(1, count), torch.ones(1, count), members]).to(image)
         squares = squares.to(image.device)
         patch = backbone.patch_size
         pixels = squares.repeat_interleave(patch, 0).repeat_interleave(patch, 1)  # (H, W)
-        everything = everything.to(image)
         background = image.new_tensor(self.baseline)
-        size = self.internal_batch_size
-        asked = masked_outputs(
-            backbone, image, background, len(everything), lambda part: everything[part][:, pixels], targets, size
-        )
+
+        def masks(part: slice) -> Tensor:
+            return everything[part][:, pixels]
+
+        asked = masked_outputs(backbone, image, background, len(everything), masks, targets, self.micro_batch)
         outputs = torch.cat([some for _, some in asked])
         gained = outputs[2:] - outputs[0]  # (n, K)
         whole = outputs[1] - outputs[0]

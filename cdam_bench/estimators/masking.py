@@ -24,7 +24,7 @@ class MaskingEstimator(Estimator):
     def __init__(self, num_passes: int, baseline: float = 0.0, internal_batch_size: int = 64) -> None:
         self.num_passes = require_count("num_passes", num_passes)
         self.baseline = require_number("baseline", baseline, -100, 100)
-        self.internal_batch_size = require_count("internal_batch_size", internal_batch_size)
+        self.micro_batch = MicroBatch(require_count("internal_batch_size", internal_batch_size))
 
     @abstractmethod
     def maps_of_one(self, backbone: Backbone, image: Tensor, targets: Tensor, seed: int) -> Tensor:
@@ -45,7 +45,7 @@ def masked_outputs(
     count: int,
     make_masks: Callable[[slice], Tensor],
     targets: Tensor,
-    batch_size: int,
+    micro_batch: MicroBatch,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Outputs of copies of an image that show the background where a mask is 0 and the image where it is 1.
 
@@ -54,7 +54,7 @@ def masked_outputs(
         count: how many masks there are.
         make_masks: some of them, as (n, H, W).
         targets: (K,), the outputs to keep.
-        batch_size: copies in one forward pass; halved when memory runs out.
+        micro_batch: copies in one forward pass.
     Yields:
         The masks in turn, as many as went through at once, and the outputs (n, K) they gave.
     """
@@ -64,4 +64,4 @@ def masked_outputs(
         masks = make_masks(part)
         return masks, backbone(torch.lerp(background, image, masks[:, None]))[:, targets]
 
-    return MicroBatch(batch_size).each(count, asked)
+    return micro_batch.each(count, asked)

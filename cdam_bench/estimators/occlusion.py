@@ -63,7 +63,7 @@ class Occlusion(MaskingEstimator):
         whole = backbone(image[None])[:, targets]  # (1, K)
         total = image.new_zeros(len(targets), *size)
         background = image.new_tensor(self.baseline)
-        asked = masked_outputs(backbone, image, background, len(places), masks, targets, self.internal_batch_size)
+        asked = masked_outputs(backbone, image, background, len(places), masks, targets, self.micro_batch)
         for mask, outputs in asked:
             total += torch.einsum("nk,nhw->khw", whole - outputs, 1 - mask)
         covered = rows.sum(0)[:, None] * columns.sum(0)  # by how many windows, (H, W)

@@ -58,7 +58,7 @@ class RISE(MaskingEstimator):
         covered, mean = image.new_zeros(size), image.new_zeros(len(targets))
         background = image.new_tensor(self.baseline)
         reference = backbone(image[None])[0, targets]  # differences from it lose nothing to rounding
-        asked = masked_outputs(backbone, image, background, self.num_passes, masks, targets, self.internal_batch_size)
+        asked = masked_outputs(backbone, image, background, self.num_passes, masks, targets, self.micro_batch)
         for mask, outputs in asked:
             change = outputs - reference
             total += torch.einsum("nk,nhw->khw", change, mask)
