@@ -17,6 +17,7 @@ from cdam_bench.computing.micro_batches import MicroBatch
 from cdam_bench.errors import require_count, require_number
 from cdam_bench.estimators import noise
 from cdam_bench.estimators.base import PixelEstimator
+from cdam_bench.estimators.baselines import baseline_images, require_baseline
 
 
 class _WeightedGradients(PixelEstimator):
@@ -36,15 +37,16 @@ class _WeightedGradients(PixelEstimator):
         """w (n,), on the CPU."""
 
     @abstractmethod
-    def points(self, images: Tensor, seeds: Tensor) -> Callable[[int, slice], Tensor]:
+    def points(self, backbone: Backbone, images: Tensor, seeds: Tensor) -> Callable[[int, slice], Tensor]:
         """From an image's number and some of 0 … n − 1 to those points x_r (r, 3, H, W)."""
 
     @abstractmethod
-    def factors(self, images: Tensor) -> Tensor:
+    def factors(self, backbone: Backbone, images: Tensor) -> Tensor:
         """φ (B, 3, H, W)."""
 
     def pixel_scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
-        weights, factors, points = self.weights().to(images), self.factors(images), self.points(images, seeds)
+        weights = self.weights().to(images)
+        factors, points = self.factors(backbone, images), self.points(backbone, images, seeds)
         scores = images.new_zeros(*targets.shape, *images.shape[-2:])
 
         def shares(rows: slice) -> list[tuple[int, Tensor]]:
@@ -92,10 +94,10 @@ class InputXGradient(_WeightedGradients):
     def weights(self) -> Tensor:
         return torch.ones(1)
 
-    def points(self, images: Tensor, seeds: Tensor) -> Callable[[int, slice], Tensor]:
+    def points(self, backbone: Backbone, images: Tensor, seeds: Tensor) -> Callable[[int, slice], Tensor]:
         return lambda b, part: images[b : b + 1][part]
 
-    def factors(self, images: Tensor) -> Tensor:
+    def factors(self, backbone: Backbone, images: Tensor) -> Tensor:
         return images
 
 
@@ -104,30 +106,27 @@ class IntegratedGradients(_WeightedGradients):
 
     Args:
         num_steps: points of the quadrature.
-        baseline: value of every pixel of x', in normalised units; 0 is the mean colour of the training images.
+        baseline: value of every pixel of x', in normalised units, 0 being the mean colour of the training images; or its name:
+            "mean" (0), "black", "white" (both need a backbone that knows its preprocessing) or "blur", the blurred image.
         internal_batch_size: points in one forward pass.
     Cost: num_steps forward passes, and as many backward passes per target. Source: Sundararajan et al. 2017.
     """
 
-    def __init__(self, num_steps: int = 50, baseline: float = 0.0, internal_batch_size: int = 64) -> None:
+    def __init__(self, num_steps: int = 50, baseline: float | str = 0.0, internal_batch_size: int = 64) -> None:
         super().__init__(internal_batch_size)
         self.num_steps = require_count("num_steps", num_steps)
-        self.baseline = require_number("baseline", baseline, -100, 100)
-
-    def starts(self, images: Tensor) -> Tensor:
-        """x' of every image (B, 3, H, W)."""
-        return torch.full_like(images, self.baseline)
+        self.baseline = require_baseline(baseline)
 
     def weights(self) -> Tensor:
         return torch.from_numpy(np.polynomial.legendre.leggauss(self.num_steps)[1] / 2)
 
-    def points(self, images: Tensor, seeds: Tensor) -> Callable[[int, slice], Tensor]:
+    def points(self, backbone: Backbone, images: Tensor, seeds: Tensor) -> Callable[[int, slice], Tensor]:
         nodes = torch.from_numpy(np.polynomial.legendre.leggauss(self.num_steps)[0] / 2 + 0.5)
-        alphas, starts, ways = nodes.to(images)[:, None, None, None], self.starts(images), self.factors(images)
-        return lambda b, part: starts[b] + alphas[part] * ways[b]
+        alphas, starts = nodes.to(images)[:, None, None, None], baseline_images(self.baseline, backbone, images)
+        return lambda b, part: starts[b] + alphas[part] * (images[b] - starts[b])
 
-    def factors(self, images: Tensor) -> Tensor:
-        return images - self.starts(images)
+    def factors(self, backbone: Backbone, images: Tensor) -> Tensor:
+        return images - baseline_images(self.baseline, backbone, images)
 
 
 class SmoothGrad(_WeightedGradients):
@@ -148,7 +147,7 @@ class SmoothGrad(_WeightedGradients):
     def weights(self) -> Tensor:
         return torch.full((self.num_samples,), 1 / self.num_samples)
 
-    def points(self, images: Tensor, seeds: Tensor) -> Callable[[int, slice], Tensor]:
+    def points(self, backbone: Backbone, images: Tensor, seeds: Tensor) -> Callable[[int, slice], Tensor]:
         numbers = seeds.tolist()
 
         @lru_cache(maxsize=1)  # an image's noise is drawn once, though its points may be asked for in parts
@@ -159,5 +158,5 @@ class SmoothGrad(_WeightedGradients):
 
         return lambda b, part: noisy(b)[part]
 
-    def factors(self, images: Tensor) -> Tensor:
+    def factors(self, backbone: Backbone, images: Tensor) -> Tensor:
         return torch.ones_like(images[:, :1])
