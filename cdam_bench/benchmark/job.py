@@ -81,12 +81,13 @@ class Job:
         estimator, metrics, contrast = build_estimator(config), build_metrics(config), contrast_of(config)
         require(
             contrast is None or estimator.class_aware,
-            f"contrast={config.contrast}: the maps of {key.estimator} do not depend on the class, use contrast=null",
+            f"contrast={config.contrast}: maps of {type(estimator).__name__} do not depend on the class, use contrast=null",
         )
         backbone, preprocessing = build_backbone(config), build_preprocessing(config)
         dataset = build_dataset(config, preprocessing, backbone)
         outputs = output_kind(dataset, backbone.head)
         target_order = config.target_order if outputs in COMPETING else "annotated"
+        _check_names(metrics)
         for name, metric in metrics.items():
             _check(name, metric, preprocessing.image_size)
         batch_size = config.runtime.batch_size
@@ -217,6 +218,17 @@ class Job:
             image = batch.image_ids[int((~finite).nonzero()[0, 0])]
             raise UserError(f"the map of image {image} by estimator {self.key.estimator} has NaN or infinite values")
         return maps
+
+
+def _check_names(metrics: dict[str, Metric]) -> None:
+    """Raise UserError if two metrics give a column, or a curve, of one name."""
+    owner: dict[str, str] = {}
+    for name, metric in metrics.items():
+        for given in (*metric.columns(), *metric.curves()):
+            require(
+                owner.setdefault(given.name, name) == name,
+                f"metric.{owner[given.name]} and metric.{name} both give {given.name}: leave one out, or set metric.{name}.suffix",
+            )
 
 
 def _check(name: str, metric: Metric, image_size: int) -> None:

@@ -21,9 +21,9 @@ class Fidelity(Metric):
     """Areas under the MIF and LIF curves, for the right map and, with two targets, for the wrong one.
 
     Columns, per target: A_MIF (low is good), A_LIF (high is good), A_LIF-MIF; wrong_… the same with pixels ranked by the other
-    target's map; delta_A_LIF-MIF = A_LIF-MIF − wrong_A_LIF-MIF (class discrimination; exactly 0 for a class-blind map); left, the
-    logit that is left when everything is replaced, in percent of the image's own. What is not the paper's is said at the end of a
-    column's name, so that several fidelities stand side by side in one cell: A_MIF_mean_absolute_tokens_patch.
+    target's map; delta_A_LIF-MIF = A_LIF-MIF − wrong_A_LIF-MIF (class discrimination; exactly 0 for a class-blind map). What is not
+    the paper's is said at the end of a column's name, so that several fidelities stand side by side in one cell:
+    A_MIF_mean_absolute_tokens_patch. What is left of the logit when everything is replaced is the end of every curve.
 
     Args:
         steps: equal steps from 0 to 100 % of the pixels.
@@ -64,7 +64,7 @@ class Fidelity(Metric):
         return [Reading(*own, path, unit) for path, unit in product(self.paths, self.units)]
 
     def columns(self) -> list[Column]:
-        return [column for reading in self.readings for column in reading.columns(first=reading.unit == self.units[0])]
+        return [column for reading in self.readings for column in reading.columns()]
 
     def curves(self) -> list[Curve]:
         percent = [100 * step / self.steps for step in range(self.steps + 1)]
@@ -92,7 +92,6 @@ class Fidelity(Metric):
         for reading, curve in zip(self.readings, parts, strict=True):
             named[reading.curve_name] = curve
             scores |= _scores(area(curve.double().movedim(-1, -2)), reading.suffix)
-            scores |= _left(curve, reading.suffix_of_path)
         return Measurement(scores, named)
 
     def _fill_of(self, subject: Subject) -> Tensor:
@@ -123,13 +122,3 @@ def _scores(areas: Tensor, suffix: str) -> dict[str, Tensor]:
             scores[f"{prefix}wrong_A_LIF-MIF{suffix}"] = gap[:, wrong, k]
             scores[f"{prefix}delta_A_LIF-MIF{suffix}"] = gap[:, k, k] - gap[:, wrong, k]
     return scores
-
-
-def _left(curve: Tensor, suffix: str) -> dict[str, Tensor]:
-    """Percent of each target's logit at the end of curves (B, K, 2, steps + 1, K); NaN where the image's own is not positive.
-
-    0 % and 100 % are the same images for every map and order.
-    """
-    whole, end = curve[:, 0, 0, 0].double(), curve[:, 0, 0, -1].double()  # each (B, K)
-    share = torch.where(whole > 0, 100 * end / whole, torch.nan)
-    return {f"{direction(k)}left{suffix}": share[:, k] for k in range(share.shape[1])}

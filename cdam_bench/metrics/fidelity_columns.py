@@ -8,10 +8,6 @@ from cdam_bench.store.columns import Better, Column, Curve
 
 LOGIT_PERCENT = "logit · percent"
 BY_PATCH = "“By patch”: maps averaged over each patch before ranking."
-LEFT = (
-    "Left: the logit when every pixel is replaced, in percent of the image's own; undefined where that is not positive. The same "
-    "for all methods: where much is left, the areas say little."
-)
 FILLED = {  # fill → what a column's heading says of it, and what is on the axis
     "blur": ("", "blurred pixels"),
     "mean": ("mean colour", "pixels replaced by the mean colour"),
@@ -48,8 +44,8 @@ class Reading:
         return (self.fill, self.rank_by, self.own_suffix, self.path) == ("blur", "signed", None, "all")
 
     @property
-    def suffix_of_path(self) -> str:
-        """The end of the name of a column that is the same for all units."""
+    def variant(self) -> str:
+        """The end of the names of columns and curves, but for the unit."""
         derived = [name for name, usual in ((self.fill, "blur"), (self.rank_by, "signed")) if name != usual]
         words = derived if self.own_suffix is None else [self.own_suffix]
         return "".join(f"_{word}" for word in (*words, *[self.path] * (self.path != "all")))
@@ -57,11 +53,11 @@ class Reading:
     @property
     def suffix(self) -> str:
         """The end of a column's name."""
-        return f"{self.suffix_of_path}{'_patch' * (self.unit == 'patch')}"
+        return f"{self.variant}{'_patch' * (self.unit == 'patch')}"
 
     @property
     def curve_name(self) -> str:
-        return f"fidelity{self.suffix_of_path}_{self.unit}"
+        return f"fidelity{self.variant}_{self.unit}"
 
     @property
     def words(self) -> str:
@@ -74,27 +70,29 @@ class Reading:
         """Beginning of the names of the tables of what is not the paper's."""
         return "paths" if self.path != "all" else "fills"
 
-    def columns(self, first: bool) -> list[Column]:
-        """The columns of the first target; by patch they stand after everything by pixel.
-
-        Args:
-            first: whether this is the metric's first unit: what is the same for all units is told once.
-        """
+    def columns(self) -> list[Column]:
+        """The columns of the first target; by patch they stand after everything by pixel."""
         if self.is_papers:
-            return self._papers_columns(first)
+            return self._papers_columns()
         title = "through the last block" if self.path != "all" else "with other fills and rankings"
         note = PATH_NOTE if self.path != "all" else ""
         areas, classes = f"{self.table}_areas", f"{self.table}_class_discrimination"
-        found = [
+        return [
             self._column("A_LIF-MIF", "A_LIF−MIF", "high", self.table, note=note, title=f"Fidelity {title}"),
             self._column("A_MIF", "A_MIF", "low", areas, note=note, title=f"Areas {title}", paired=False),
             self._column("A_LIF", "A_LIF", "high", areas, note=note, paired=False),
-            self._column("delta_A_LIF-MIF", "ΔA_LIF−MIF", "high", classes, note=f"{DELTA_NOTE} {note}".strip()),
+            self._column(
+                "delta_A_LIF-MIF",
+                "ΔA_LIF−MIF",
+                "high",
+                classes,
+                note=f"{DELTA_NOTE} {note}".strip(),
+                title=f"Class discrimination {title}",
+            ),
         ]
-        return [*found, self._left(self.table)] if first else found
 
-    def _papers_columns(self, first: bool) -> list[Column]:
-        columns = [
+    def _papers_columns(self) -> list[Column]:
+        return [
             self._column("A_MIF", "A_MIF", "low", "correctness"),
             self._column("A_LIF", "A_LIF", "high", "correctness"),
             self._column("A_LIF-MIF", "A_LIF−MIF", "high", "correctness", "faithfulness"),
@@ -103,7 +101,6 @@ class Reading:
             ),
             self._column("wrong_A_LIF-MIF", "A′_LIF−MIF", "", "class_discrimination", place=2),
         ]
-        return [*columns, self._left("correctness")] if first else columns
 
     def _column(
         self,
@@ -120,7 +117,7 @@ class Reading:
         by_patch = self.unit == "patch"
         return Column(
             f"{name}{self.suffix}",
-            f"{label}{' by patch' * by_patch}{f', {self.words}' if self.words else ''}",
+            f"{label}{' by patch' * by_patch}{f' ({self.words})' if self.words else ''}",
             LOGIT_PERCENT,
             better,
             decimals=1,
@@ -132,11 +129,6 @@ class Reading:
             paired=paired,
         )
 
-    def _left(self, table: str) -> Column:
-        label = f"left{f', {self.words}' if self.words else ''}"
-        name = f"left{self.suffix_of_path}"
-        return Column(name, label, "% of the logit", decimals=0, table=table, note=LEFT, place=3)
-
     def curve(self, axes: dict[str, list[Any]]) -> Curve:
         """How the curve is drawn; `axes` are those of the stored array."""
         replaced = FILLED[self.fill][1]
@@ -146,7 +138,7 @@ class Reading:
             x="percent",
             x_label=f"{replaced} (%)" if self.unit == "pixel" else f"{replaced}, patch by patch (%)",
             y_label="target logit",
-            title=f"fidelity, ranked by {self.unit}{f', {self.words}' if self.words else ''}",
+            title=f"fidelity, ranked by {self.unit}{f' ({self.words})' if self.words else ''}",
             panels="order",
             panel_titles={"mif": "Most important first (MIF)", "lif": "Least important first (LIF)"},
             gap=True,

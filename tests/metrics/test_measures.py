@@ -77,7 +77,7 @@ def test_fidelity_in_both_units_gives_the_columns_of_each(subject):
             both.curves[f"fidelity_{unit}"], alone.curves[f"fidelity_{unit}"], rtol=1e-4, atol=1e-5
         )
         for name, values in alone.scores.items():
-            assert name.endswith("left") or name.endswith("_patch") == bool(suffix)
+            assert name.endswith("_patch") == bool(suffix)
             np.testing.assert_allclose(both.scores[name], values, rtol=1e-4, atol=1e-3)
 
 
