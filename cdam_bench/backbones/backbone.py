@@ -55,7 +55,7 @@ class Backbone(nn.Module):
         self.image_size = families.image_size_of(model)
         if image_size is not None and not families.has_fixed_size(model):
             self.image_size = (image_size, image_size)
-        self.class_names = families.class_names_of(model) if head is None else None
+        self.class_names = families.class_names_of(model) if head is None else getattr(head, "names", None)
         self.preprocessing = families.preprocessing_of(model, self.image_size)
         self._grids: dict[tuple[int, int], tuple[int, int]] = {}  # of images of other sizes, found by running the model
         _ = self.last_stage  # complains about what cannot be explained
@@ -160,7 +160,7 @@ class Backbone(nn.Module):
         """The same model (shared, not copied) with another head, moved to its device."""
         other = copy(self)
         other._modules = {**self._modules, "head": head.to(self.device).eval().requires_grad_(False)}
-        other.class_names = None
+        other.class_names = getattr(head, "names", None)
         _ = other.last_stage
         return other
 

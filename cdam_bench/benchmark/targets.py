@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from cdam_bench.backbones import ConceptHead
 from cdam_bench.backbones.contrast import Contrast
+from cdam_bench.backbones.text_head import TextHead
 from cdam_bench.configs import plain
 from cdam_bench.datasets import Batch, Dataset
 from cdam_bench.errors import UserError, require, unknown_name, with_prefix
@@ -28,17 +29,23 @@ def output_kind(dataset: Dataset, head: nn.Module) -> str:
 
 
 def output_names(class_names: Sequence[str], head: nn.Module) -> Sequence[str]:
-    """Names of what a head says: its concepts, or the dataset's classes."""
-    return head.names if isinstance(head, ConceptHead) else class_names
+    """Names of what a head says: its concepts, its classes as text, or the dataset's classes."""
+    return head.names if isinstance(head, ConceptHead | TextHead) else class_names
 
 
 def concept_targets(batch: Batch, class_names: Sequence[str], head: nn.Module) -> Batch:
     """The batch with outputs of a concept head as targets; any other head leaves it as it is.
 
     Where every class of the dataset is also the name of a concept, the annotated classes become those concepts; else every
-    concept is a target of every image, and no boxes are known.
+    concept is a target of every image, and no boxes are known. Of a head made of text, annotated classes are found by name.
+
+    Raises:
+        UserError: if a head made of text lacks a class of the annotated dataset.
     """
-    if not isinstance(head, ConceptHead):
+    if isinstance(head, TextHead) and batch.targets.shape[1] and tuple(class_names) != head.names:
+        lacking = [name for name in class_names if name not in head.names]
+        require(not lacking, f"backbone.head.class_names lack the dataset's class {', '.join(lacking[:3])}: add it")
+    elif not isinstance(head, ConceptHead):
         return batch
     if set(class_names) <= set(head.names):
         concept_of = torch.tensor([head.names.index(name) for name in class_names])

@@ -23,7 +23,7 @@ from cdam_bench.reporting.comparisons import Comparison
 from cdam_bench.store.files import differences
 from cdam_bench.store.results import CellResult
 
-WEIGHTS = ("checkpoint", "head")  # of a backbone's settings: what must be the same
+WEIGHTS = ("checkpoint", "path", "head")  # of a backbone's settings: what must be the same
 
 
 @dataclass(frozen=True)
@@ -131,9 +131,9 @@ def settings_of(cell: CellResult, paths: DictConfig, runtime: DictConfig) -> Dic
     """The configuration a cell was run with, for this machine's folders and device."""
     identity = cell.description["identity"]
     backbone = dict(identity["backbone"])
-    for name in ("checkpoint", "head"):
+    for name in WEIGHTS:
         if isinstance(backbone.get(name), dict):
-            # a weights file, or the settings of a head that is an object
+            # a weights file, a model's folder, or the settings of a head that is an object
             backbone[name] = backbone[name].get("file") or backbone[name] | _folders(backbone[name], paths)
     dataset = dict(identity["dataset"])
     dataset |= {name: folder for name, folder in _folders(dataset, paths).items() if name == "data_dir"}
