@@ -100,7 +100,8 @@ def _backbone(content: Content, head: nn.Module | None, image_size: int | None, 
     _load(vit, weights, config, content.name)
     backbone = Backbone(vit, own if head is None else head, precision)
     backbone.preprocessing = HuggingFacePreprocessing(**settings)
-    backbone.class_names = _class_names(content.config, backbone.num_classes) if head is None else None
+    if head is None:
+        backbone.class_names = _class_names(content.config, backbone.num_classes)
     return backbone
 
 

@@ -83,7 +83,7 @@ class ModelFiles:
         for file in files:
             if file.is_file():
                 digest.update(f"{file.name} {_digest(file, file.stat().st_mtime_ns)}\n".encode())
-        return {"name": self.name, "sha256": digest.hexdigest()}
+        return {"file": self.name, "sha256": digest.hexdigest()}
 
     def _json(self, name: str) -> Plain:
         path = self.folder / name
@@ -117,11 +117,7 @@ def find_model(path: str | Path, weights_dir: str | Path | None = None, with_tex
     folder = local_folder(text, weights_dir)
     if folder is not None:
         return ModelFiles(folder, folder.resolve().name)
-    require(not Path(text).is_file(), f"path={text} is a file: give the folder that holds config.json and the weights")
-    require(
-        HUB_ID.fullmatch(text) is not None and not text.startswith("."),
-        f"path={text} not found: give a folder with config.json and model.safetensors, or an id of Hugging Face's hub",
-    )
+    _require_id(text)
     return ModelFiles(_from_hub(text, with_text), text)
 
 
@@ -134,7 +130,19 @@ def local_folder(path: str, weights_dir: str | Path | None = None) -> Path | Non
 def cell_name(path: str, weights_dir: str | Path | None = None) -> str:
     """What a cell is named after: the folder's name, or of a hub id "owner--name"."""
     folder = local_folder(path, weights_dir)
-    return path.replace("/", "--") if folder is None else folder.resolve().name
+    if folder is not None:
+        return folder.resolve().name
+    _require_id(path)
+    return path.replace("/", "--")
+
+
+def _require_id(text: str) -> None:
+    """Raise UserError unless what is no folder may be an id of the hub."""
+    require(not Path(text).is_file(), f"path={text} is a file: give the folder that holds config.json and the weights")
+    require(
+        HUB_ID.fullmatch(text) is not None and not text.startswith("."),
+        f"path={text} not found: give a folder with config.json and model.safetensors, or an id of Hugging Face's hub",
+    )
 
 
 def model_preprocessor(path: str) -> Plain | None:
