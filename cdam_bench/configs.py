@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parent
 RUN = "config"  # the configuration of a run, conf/config.yaml
-ABOUT = ("source", "licence")  # of a backbone: for reading, not for building
+ABOUT = ("source", "licence", "name")  # of a backbone: for reading, not for building
 OF_ANY_KIND = ("runtime.batch_size", "val_dir")  # text as they come; a number or null can stand there, too
 CLOSED_GROUPS = ("runtime", "paths", "names")  # whose keys are the same whatever is chosen
 MOVED = {  # where classes were in version 0.1.0 → where they are
@@ -211,6 +211,10 @@ def build_vit(config: DictConfig, **model_args: Any) -> tuple[VisionTransformer,
     from cdam_bench.backbones.files import file_digest, find_weights
 
     settings = backbone_arguments(config)
+    require(
+        "path" not in settings,
+        "backbone=hf: training starts from models of timm; give backbone=timm, or a file of weights",
+    )
     settings.pop("preprocessing", None)
     settings |= {"head": nn.Identity(), "model_args": {**(settings.get("model_args") or {}), **model_args}}
     source = {"architecture": settings["architecture"], "checkpoint": None}
@@ -236,7 +240,8 @@ def backbone_arguments(config: DictConfig) -> Plain:
 
 def _check_backbone(settings: Plain) -> None:
     """Raise UserError for arguments of `load_backbone` that are of the wrong kind."""
-    require_text("backbone.architecture", settings.get("architecture"))
+    model = "path" if "path" in settings else "architecture"  # of Hugging Face, or of timm
+    require_text(f"backbone.{model}", settings.get(model))
     for name in ("num_classes", "image_size"):
         if settings.get(name) is not None:
             require_count(f"backbone.{name}", settings[name])
@@ -256,18 +261,20 @@ def _kept_backbone(arguments: str, with_head: bool) -> Backbone:
     from torch import nn
 
     from cdam_bench.backbones import load_backbone
+    from cdam_bench.backbones.hugging_face import load_hugging_face
 
     settings: Plain = plain(OmegaConf.create(arguments))
+    load = load_hugging_face if "path" in settings else load_backbone
     preprocessing, seed = settings.pop("preprocessing", None), settings.pop("seed")
     source = settings["head"] if with_head and isinstance(settings["head"], dict) else None
     if not with_head or source is not None:
         settings["head"] = nn.Identity()
-    if settings.get("checkpoint") is None and not settings.get("pretrained"):
+    if load is load_backbone and settings.get("checkpoint") is None and not settings.get("pretrained"):
         warnings.warn("the weights are random (backbone.checkpoint=null): the maps mean nothing", stacklevel=2)
     try:
         with torch.random.fork_rng():
             torch.manual_seed(seed)  # of random weights
-            backbone = load_backbone(**settings)
+            backbone = load(**settings)
     except UserError as error:
         raise with_prefix(error, "backbone") from error
     except (
@@ -332,6 +339,17 @@ def _paper_blur(image_size: int | None) -> float:
     return PAPER_BLUR_SIGMA * image_size / 224
 
 
+def _of_hugging_face(what: str, *arguments: Any) -> Any:
+    """See `settings_of`; torch is not imported before a configuration has such a model."""
+    from cdam_bench.backbones.hugging_face import settings_of
+
+    try:
+        return settings_of(what, *arguments)
+    except UserError as error:
+        raise with_prefix(error, "backbone") from error
+
+
+OmegaConf.register_new_resolver("hf", _of_hugging_face, replace=True)
 OmegaConf.register_new_resolver("paper_blur", _paper_blur, replace=True)
 OmegaConf.register_new_resolver(
     "contrasted", lambda name, contrast: name if contrast is None else f"{name}_contrast", replace=True
