@@ -42,7 +42,12 @@ DASHES: tuple[Any, ...] = (
 )
 
 FAMILIES = (
-    Family("CDAM", RED, "o", ("cdam", "smooth_cdam", "integrated_cdam", "deep_cdam")),
+    Family(
+        "CDAM",
+        RED,
+        "o",
+        ("cdam", "smooth_cdam", "integrated_cdam", "deep_cdam", "deep_cdam_smooth", "deep_cdam_integrated"),
+    ),
     Family("Attention alone", PURPLE, "s", ("attention_map", "attention_rollout")),
     Family(
         "Gradient × attention or tokens",
@@ -56,7 +61,15 @@ FAMILIES = (
         "D",
         ("partial_lrp", "transformer_attribution", "attn_lrp", "cp_lrp", "libragrad"),
     ),
-    Family("Gradients of pixels", GREEN, "v", ("input_x_gradient", "integrated_gradients", "smoothgrad")),
+    Family(
+        "Gradients of pixels",
+        GREEN,
+        "v",
+        (
+            *("input_x_gradient", "integrated_gradients", "smoothgrad"),
+            *("integrated_gradients_black", "integrated_gradients_blur", "integrated_gradients_white"),
+        ),
+    ),
     Family("Perturbation", TEAL, "P", ("token_ablation", "patch_ablation", "occlusion", "rise", "kernel_shap")),
     Family("Floor", GREY, "X", ("random",)),
 )
