@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,50 +15,39 @@ from typing import Any
 import numpy as np
 import torch
 from omegaconf import DictConfig
-from torch import Tensor, nn
 
 from cdam_bench import estimators
-from cdam_bench.backbones import Backbone, create_vit, load_backbone
+from cdam_bench.backbones import Backbone, create_vit
+from cdam_bench.benchmark.contestants import (
+    LIMITS,
+    PAPERS_ESTIMATORS,
+    Work,
+    contestants,
+    estimator_of,
+    explains,
+    forward,
+    network,
+    random_inputs,
+    textbook_works,
+)
 from cdam_bench.computing.blur import gaussian_blur
-from cdam_bench.configs import build_estimator, compose
 from cdam_bench.errors import UserError
 from cdam_bench.metrics import box_responses, draw_boxes
 from cdam_bench.metrics.perturbation import ORDERS, find_batch_size, ranked_curves
 from cdam_bench.metrics.ranking import ranks_of
 from cdam_bench.store.files import write_atomically
 
-Work = Callable[[], Any]
-PAPERS_ESTIMATORS = (
-    *("CDAM", "SmoothCDAM", "IntegratedCDAM", "RelevancePropagation", "PartialLRP", "AttentionMap"),
-    *("SmoothGrad", "IntegratedGradients", "GradCAM", "InputXGradient"),
-)
-LIMITS = {  # times a plain forward pass, on a CPU; None: no limit was set
-    "attention_map": 1.0,
-    "cdam": 1.0,
-    "gradcam": 1.0,
-    "partial_lrp": 1.0,
-    "integrated_cdam": 1.2,
-    "smooth_cdam": 1.6,
-    "relevance_propagation": 4.0,
-    "grad_eclip": 1.0,
-    "legrad": 5.0,
-    "legrad_mean": 5.0,
-    "agcam": 5.0,
-    "attn_lrp": 4.0,
-    "cp_lrp": 4.0,
-    "libragrad": 4.0,
-    "deep_cdam": 4.0,
-    "attention_rollout": None,
-    "transformer_attribution": None,
-}
-
 
 def measure_speed(config: DictConfig) -> None:
-    """The run of conf/bench_speed.yaml: prints the tables and writes them to `output`."""
+    """The run of conf/scripts/bench_speed.yaml: prints the tables and writes them to `output`."""
     device = torch.device(config.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError("device=cuda cannot be used here: use device=cpu")
-    report: dict[str, Any] = {"device": _name(device), "torch": torch.__version__, "settings": _settings(config)}
+    report: dict[str, Any] = {
+        "device": _name(device),
+        "torch": torch.__version__,
+        "settings": _settings(config, network(config, device)),
+    }
     report["explanations"] = time_explanations(config, device)
     report["engine"] = time_engine(config, device)
     report["memory"] = relevance_memory(config, device)
@@ -73,30 +61,38 @@ def measure_speed(config: DictConfig) -> None:
 
 
 def time_explanations(config: DictConfig, device: torch.device) -> dict[str, dict[str, float]]:
-    """Every estimator that costs a few passes, two targets instead of one, and textbook versions: seconds and ratios."""
-    backbone = _backbone(config, device)
-    images, targets = _inputs(config.images, backbone)
-    plain = lambda: _forward(backbone.vit, images)  # noqa: E731
-    methods = {name: _estimator(name, config) for name in LIMITS}
-    works = {name: _explains(method, backbone, images, targets[:, :1]) for name, method in methods.items()}
-    works["cdam, 2 targets"] = _explains(methods["cdam"], backbone, images, targets)
+    """The methods chosen, two targets instead of one, and textbook versions: seconds and ratios."""
+    backbone = network(config, device)
+    images, targets = random_inputs(config.images, backbone)
+    cheap, slow = contestants(config.methods)
+
+    def works_of(names: list[str]) -> dict[str, Work]:
+        methods = {name: estimator_of(name, config) for name in names}
+        return {name: explains(method, backbone, images, targets[:, :1]) for name, method in methods.items()}
+
+    plain = lambda: forward(backbone.vit, images)  # noqa: E731
+    works = works_of(cheap)
+    if "cdam" in cheap:
+        works["cdam, 2 targets"] = explains(estimator_of("cdam", config), backbone, images, targets)
     rows = timed_ratios(plain, works, config.rounds, device)
-    rows["cdam, 2 targets"]["to one target"] = rows["cdam, 2 targets"]["ratio"] / rows["cdam"]["ratio"]
-    for name, limit in LIMITS.items():
-        if limit is not None:
+    if "cdam" in cheap:
+        rows["cdam, 2 targets"]["to one target"] = rows["cdam, 2 targets"]["ratio"] / rows["cdam"]["ratio"]
+    for name in cheap:
+        if (limit := LIMITS[name]) is not None:
             rows[name]["limit"] = limit
+    rows |= timed_ratios(plain, works_of(slow), 1, device)
     if config.textbook:
-        slow = timed_ratios(plain, _textbook_works(config, backbone, images, targets), 1, device)
-        for name, row in slow.items():
-            rows[name]["textbook ratio"] = row["ratio"]
+        textbook = timed_ratios(plain, textbook_works(config, backbone, images, targets), 1, device)
+        for name in textbook.keys() & rows.keys():
+            rows[name]["textbook ratio"] = textbook[name]["ratio"]
     return rows
 
 
 def time_engine(config: DictConfig, device: torch.device) -> dict[str, dict[str, float]]:
     """Perturbed images per second as a share of plain forward passes at the same micro-batch."""
-    backbone = _backbone(config, device)
+    backbone = network(config, device)
     size = config.engine.batch_size
-    images, targets = _inputs(config.engine.images, backbone)
+    images, targets = random_inputs(config.engine.images, backbone)
     batch = images[:1].expand(size, -1, -1, -1).contiguous()
     maps = torch.randn(len(images), 2, *images.shape[-2:], generator=torch.Generator().manual_seed(0)).to(device)
     steps = config.engine.steps
@@ -111,7 +107,7 @@ def time_engine(config: DictConfig, device: torch.device) -> dict[str, dict[str,
         ),
         "box responses": lambda: box_responses(backbone, images, boxes, targets, 14.0, size),
     }
-    rows = timed_ratios(lambda: _forward(backbone.vit, batch), works, config.rounds, device)
+    rows = timed_ratios(lambda: forward(backbone.vit, batch), works, config.rounds, device)
     for name, row in rows.items():
         row["images"] = counts[name]
         row["share of plain throughput"] = counts[name] / size / row.pop("ratio")
@@ -120,16 +116,16 @@ def time_engine(config: DictConfig, device: torch.device) -> dict[str, dict[str,
 
 def relevance_memory(config: DictConfig, device: torch.device) -> dict[str, float]:
     """Peak memory of relevance propagation beyond a forward pass's, in attention maps of one block."""
-    backbone = _backbone(config, device)
-    images, targets = _inputs(1, backbone)
+    backbone = network(config, device)
+    images, targets = random_inputs(1, backbone)
     tokens = backbone.vit.patch_embed.num_patches + backbone.num_prefix_tokens
     one_map = backbone.last_block.num_heads * tokens**2 * 4
-    forward = peak_bytes(lambda: _forward(backbone.vit, images), device)
-    explained = peak_bytes(_explains(estimators.RelevancePropagation(), backbone, images, targets[:, :1]), device)
+    plain = peak_bytes(lambda: forward(backbone.vit, images), device)
+    explained = peak_bytes(explains(estimators.RelevancePropagation(), backbone, images, targets[:, :1]), device)
     return {
-        "forward pass, MB": forward / 1e6,
+        "forward pass, MB": plain / 1e6,
         "relevance propagation, MB": explained / 1e6,
-        "beyond, attention maps of one block": (explained - forward) / one_map,
+        "beyond, attention maps of one block": (explained - plain) / one_map,
         "limit": 2.0,
     }
 
@@ -143,25 +139,25 @@ def time_growth(config: DictConfig, device: torch.device) -> dict[str, dict[str,
     for patch, side in shapes:
         vit = create_vit(f"vit_small_patch{patch}_224", 1000, side)
         backbone = Backbone(vit).to(device)
-        images, targets = _inputs(1, backbone)
+        images, targets = random_inputs(1, backbone)
         tokens = vit.patch_embed.num_patches + 1
-        works = {"forward": lambda b=backbone, x=images: _forward(b.vit, x)}
+        works = {"forward": lambda b=backbone, x=images: forward(b.vit, x)}
         for name in ("cdam", "smooth_cdam", "relevance_propagation"):
-            works[name] = _explains(_estimator(name, config), backbone, images, targets[:, :1])
+            works[name] = explains(estimator_of(name, config), backbone, images, targets[:, :1])
         for name, work in works.items():
             tables[f"{name} against tokens"][tokens] = _best_seconds(work, device)
-    backbone = _backbone(config, device)
-    images, targets = _inputs(4, backbone)
-    cdam, smooth = _estimator("cdam", config), estimators.SmoothCDAM
+    backbone = network(config, device)
+    images, targets = random_inputs(4, backbone)
+    cdam, smooth = estimator_of("cdam", config), estimators.SmoothCDAM
     many = torch.arange(16, device=device)[None]
     tables["cdam against images"] = {
-        n: _best_seconds(_explains(cdam, backbone, images[:n], targets[:n, :1]), device) for n in (1, 2, 4)
+        n: _best_seconds(explains(cdam, backbone, images[:n], targets[:n, :1]), device) for n in (1, 2, 4)
     }
     tables["smooth_cdam against samples"] = {
-        n: _best_seconds(_explains(smooth(n), backbone, images[:1], targets[:1, :1]), device) for n in (10, 50, 250)
+        n: _best_seconds(explains(smooth(n), backbone, images[:1], targets[:1, :1]), device) for n in (10, 50, 250)
     }
     tables["cdam against targets"] = {
-        n: _best_seconds(_explains(cdam, backbone, images[:1], many[:, :n]), device) for n in (1, 4, 16)
+        n: _best_seconds(explains(cdam, backbone, images[:1], many[:, :n]), device) for n in (1, 4, 16)
     }
     maps = torch.randn(1, 1, *images.shape[-2:], device=device)
     blurred = gaussian_blur(images[:1], 14.0)
@@ -184,9 +180,9 @@ def time_paper_table(config: DictConfig, device: torch.device) -> dict[str, Any]
     Ten estimators, each with both classes' maps, both orders and 40 steps; 600 boxes shared by all of them.
     """
     settings = config.paper_table
-    backbone = _backbone(config, device)
+    backbone = network(config, device)
     size = find_batch_size(backbone, backbone.image_size) if device.type == "cuda" else config.engine.batch_size
-    images, targets = _inputs(settings.images, backbone)
+    images, targets = random_inputs(settings.images, backbone)
     boxes = draw_boxes(torch.arange(len(images)), settings.sizes, settings.boxes, backbone.image_size)
     seconds = {"box responses": _seconds(lambda: box_responses(backbone, images, boxes, targets, 14.0, size), device)}
     for name in PAPERS_ESTIMATORS:
@@ -254,9 +250,8 @@ def print_report(report: dict[str, Any]) -> None:
     for name, row in report["explanations"].items():
         limit, slow = (f"{row[key]:.1f}" if key in row else "" for key in ("limit", "textbook ratio"))
         print(f"{name:<24}{row['seconds']:>9.3f}{row['ratio']:>9.2f}{limit:>9}{slow:>12}")
-    print(
-        f"2 targets cost {report['explanations']['cdam, 2 targets']['to one target']:.2f} × one target (at most 1.1)\n"
-    )
+    if two := report["explanations"].get("cdam, 2 targets"):
+        print(f"2 targets cost {two['to one target']:.2f} × one target (at most 1.1)\n")
     for name, row in report["engine"].items():
         print(f"{name:<24}{row['share of plain throughput']:.0%} of plain forward throughput ({row['images']} images)")
     memory = report["memory"]
@@ -268,59 +263,6 @@ def print_report(report: dict[str, Any]) -> None:
     for name, table in report.get("growth", {}).items():
         cells = "  ".join(f"{size}: {seconds:.3f} s" for size, seconds in table["seconds"].items())
         print(f"{name:<38} order {table['order']:.2f}   {cells}")
-
-
-def _textbook_works(config: DictConfig, backbone: Backbone, images: Tensor, targets: Tensor) -> dict[str, Work]:
-    """The same maps as anyone would write them: hooks, and autograd over the whole model."""
-    model = deepcopy(backbone.vit).requires_grad_()
-    last: Any = model.blocks[-1]
-    level = estimators.SmoothCDAM().noise_level
-
-    def cdam(noise_level: float = 0.0) -> Tensor:
-        kept = []
-
-        def hook(_module: nn.Module, _inputs: Any, tokens: Tensor) -> Tensor:
-            if noise_level:
-                tokens = tokens + noise_level * (tokens.max() - tokens.min()) * torch.randn_like(tokens)
-            tokens.retain_grad()
-            kept.append(tokens)
-            return tokens
-
-        handle = last.norm1.register_forward_hook(hook)
-        model(images).gather(1, targets[:, :1]).sum().backward()
-        handle.remove()
-        return (kept[0] * kept[0].grad).sum(-1)
-
-    return {"cdam": cdam, "smooth_cdam": lambda: [cdam(level) for _ in range(config.num_samples)]}
-
-
-def _estimator(name: str, config: DictConfig) -> estimators.Estimator:
-    """The estimator of conf/estimator/<name>.yaml; those that sample or integrate with `num_samples` of them."""
-    overrides = {"smooth_cdam": ["num_samples"], "integrated_cdam": ["num_steps"]}.get(name, [])
-    settings = [f"estimator={name}", *(f"estimator.{key}={config.num_samples}" for key in overrides)]
-    return build_estimator(compose(settings))
-
-
-def _backbone(config: DictConfig, device: torch.device) -> Backbone:
-    return load_backbone(config.architecture, image_size=config.image_size, device=device, precision=config.precision)
-
-
-def _inputs(count: int, backbone: Backbone) -> tuple[Tensor, Tensor]:
-    """Random images and two targets for each."""
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(count, 3, *backbone.image_size, generator=generator).to(backbone.device)
-    return images, torch.tensor([[1, 2]]).expand(count, -1).contiguous().to(backbone.device)
-
-
-def _explains(method: estimators.Estimator, backbone: Backbone, images: Tensor, targets: Tensor) -> Work:
-    """Scores of patches, or of pixels where a method has no others."""
-    explain = method.token_scores if isinstance(method, estimators.TokenEstimator) else method.attribute
-    return lambda: explain(backbone, images, targets)
-
-
-def _forward(vit: nn.Module, images: Tensor) -> Tensor:
-    with torch.inference_mode():
-        return vit(images)
 
 
 def _seconds(work: Work, device: torch.device) -> float:
@@ -343,9 +285,13 @@ def _synchronised(device: torch.device) -> Iterator[None]:
         torch.cuda.synchronize(device)
 
 
-def _settings(config: DictConfig) -> dict[str, Any]:
-    names = ("architecture", "image_size", "precision", "num_samples", "images", "rounds")
-    return {name: config[name] for name in names} | {"engine": dict(config.engine)}
+def _settings(config: DictConfig, backbone: Backbone) -> dict[str, Any]:
+    """What was timed; of a configured backbone, its own architecture."""
+    settings = {"backbone": config.backbone, "architecture": config.architecture, "image_size": backbone.image_size[0]}
+    if config.backbone is not None:
+        settings["architecture"] = config.backbone
+    names = ("precision", "num_samples", "images", "rounds")
+    return settings | {name: config[name] for name in names} | {"engine": dict(config.engine)}
 
 
 def _name(device: torch.device) -> str:
