@@ -1,5 +1,7 @@
 """Input × Grad, IntGrad and SmoothGrad against captum called in the plain way and against loops of autograd."""
 
+import copy
+
 import captum.attr
 import pytest
 import torch
@@ -20,7 +22,7 @@ def noise_like_captums(image, seed, num_samples, noise_level):
 
 def test_input_x_gradient_equals_captum(any_vit, any_backbone, images, targets):
     expected = captum.attr.InputXGradient(any_vit).attribute(images.clone().requires_grad_(), target=targets[:, 0])
-    assert_agree(InputXGradient().attribute(any_backbone, images, targets[:, 0]), expected.sum(1))
+    assert_agree(InputXGradient().attribute(any_backbone, images, targets)[:, 0], expected.sum(1), 1e-5)
 
 
 def test_input_x_gradient_equals_autograd(any_backbone, any_textbook, images, targets):
@@ -32,8 +34,8 @@ def test_integrated_gradients_equals_captum(any_vit, any_backbone, images, targe
     expected = captum.attr.IntegratedGradients(any_vit).attribute(
         images, baselines=torch.zeros_like(images), target=targets[:, 1], n_steps=20
     )
-    actual = IntegratedGradients(num_steps=20).attribute(any_backbone, images, targets[:, 1])
-    assert_agree(actual, expected.sum(1))
+    actual = IntegratedGradients(num_steps=20).attribute(any_backbone, images, targets)[:, 1]
+    assert_agree(actual, expected.sum(1), 1e-5)
 
 
 @pytest.mark.parametrize("baseline", [0.0, -0.7])
@@ -61,8 +63,8 @@ def test_smoothgrad_equals_captum(any_vit, any_backbone, images, targets, seeds)
         sigma = 0.15 * float(image.max() - image.min())
         maps = tunnel.attribute(image[None], nt_samples=8, stdevs=sigma, target=int(target), abs=False)
         expected.append(maps[0].sum(0))
-    actual = SmoothGrad(num_samples=8, noise_level=0.15).attribute(any_backbone, images, targets[:, 0], seeds)
-    assert_agree(actual, torch.stack(expected))
+    actual = SmoothGrad(num_samples=8, noise_level=0.15).attribute(any_backbone, images, targets, seeds)[:, 0]
+    assert_agree(actual, torch.stack(expected), 1e-5)
 
 
 def test_smoothgrad_equals_a_loop_of_autograd(any_backbone, any_textbook, images, targets, seeds):
@@ -86,6 +88,41 @@ def test_integrated_gradients_are_the_same_for_every_internal_batch_size(backbon
         for size in (64, 3)
     )
     assert_agree(parts, whole, 1e-5)
+
+
+METHODS = [InputXGradient(), IntegratedGradients(num_steps=6), SmoothGrad(num_samples=6)]
+by_name = pytest.mark.parametrize("estimator", METHODS, ids=lambda estimator: type(estimator).__name__)
+
+
+@by_name
+def test_three_targets_cost_no_more_forward_passes_than_one(estimator, backbone, images, seeds):
+    rows = []
+    handle = backbone.vit.patch_embed.register_forward_hook(
+        lambda _module, inputs, _output: rows.append(len(inputs[0]))
+    )
+    with handle:
+        estimator.attribute(backbone, images, torch.tensor([[0, 3, 5], [1, 2, 6]]), seeds)
+        together = sum(rows)
+        estimator.attribute(backbone, images, torch.tensor([[0], [1]]), seeds)
+    assert together == sum(rows) - together == len(images) * len(estimator.weights())
+
+
+@by_name
+def test_batches_are_halved_for_good_when_memory_runs_out(estimator, backbone, images, targets, seeds):
+    expected = estimator.attribute(backbone, images, targets, seeds)
+    smaller, rows = copy.deepcopy(estimator), []
+
+    def limited(_module, inputs):
+        rows.append(len(inputs[0]))
+        if rows[-1] > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with backbone.vit.patch_embed.register_forward_pre_hook(limited):
+        assert_agree(smaller.attribute(backbone, images, targets, seeds), expected, 1e-5)
+    passes = len(images) * len(estimator.weights())
+    assert rows[-passes:] == [1] * passes
+    assert max(rows) == passes
+    assert smaller.micro_batch.value == 1
 
 
 @pytest.mark.parametrize(
