@@ -1,6 +1,7 @@
 """Heads made of text: an image is compared with prompts, as CLIP and SigLIP were trained to do; every class is a target."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from cdam_bench.errors import UserError, one_line, require, require_text
 
 TEMPLATES = ("a photo of a {}.",)
 EXTRA = "pip install 'cdam-bench[hf]'"
+TOKENIZERS = ("tokenizer.json", "vocab.json", "spiece.model", "tokenizer.model")  # any of them
 BATCH_SIZE = 256  # prompts in one forward pass of the text tower
 
 
@@ -85,13 +87,20 @@ class TextTower:
             kind in TOWERS,
             f"path={files.folder} holds a model of type {kind}, which reads no text: text heads need a whole {' or '.join(TOWERS)}",
         )
+        require(
+            any(
+                (files.folder / name).is_file() for name in TOKENIZERS
+            ),  # `transformers` makes an empty one without a word
+            f"path={files.folder} has no tokenizer ({', '.join(TOKENIZERS)}): copy its files there",
+        )
         try:
             from transformers import AutoModel, AutoTokenizer
         except ImportError as error:
             raise UserError(f"text heads need transformers, which is not here: {EXTRA}") from error
         options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
-            model = AutoModel.from_pretrained(files.folder, **options)
+            with _without_progress():
+                model = AutoModel.from_pretrained(files.folder, **options)
             return cls(model.float().eval(), AutoTokenizer.from_pretrained(files.folder, **options))
         except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
             raise UserError(
@@ -140,6 +149,20 @@ class TextTower:
             projection=None if projection is None else projection.weight,
             output_kind="labels" if self.is_sigmoid else "classes",
         )
+
+
+@contextmanager
+def _without_progress() -> Iterator[None]:
+    """No progress bars of `transformers`."""
+    from transformers.utils import logging
+
+    enabled = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if enabled:
+            logging.enable_progress_bar()
 
 
 def checked_templates(templates: Sequence[str]) -> list[str]:

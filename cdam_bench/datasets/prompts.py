@@ -9,10 +9,9 @@ from typing import Any
 from cdam_bench.backbones import Backbone
 from cdam_bench.backbones.hugging_face_files import ModelFiles, find_model
 from cdam_bench.backbones.text_head import TEMPLATES, TextHead, TextTower, checked_templates
+from cdam_bench.datasets.image_folder import FOLDERS, IMAGENET, sub_folders
 from cdam_bench.datasets.imagenet_classes import class_names as imagenet_names
 from cdam_bench.errors import UserError, require, require_text
-
-IMAGENET = "imagenet"
 
 
 class TextClasses:
@@ -41,7 +40,8 @@ class TextClasses:
         if path is None:
             raise UserError("text heads need a model that reads text: backbone=hf backbone.path=<folder or hub id>")
         self.path, self.weights_dir = require_text("path", path), weights_dir
-        self.class_names = _names_of_dataset(dataset, folder) if class_names is None else _names(class_names)
+        of_dataset = class_names is None or class_names == FOLDERS
+        self.class_names = _names_of_dataset(dataset, folder) if of_dataset else _names(class_names or ())
         self.templates = checked_templates(templates)
 
     @cached_property
@@ -90,7 +90,7 @@ def _names(class_names: Sequence[str] | str) -> list[str]:
 def _names_of_dataset(dataset: str | None, folder: str | None) -> list[str]:
     """Class names of a data set: those of its folders, or of its class."""
     if folder is not None and Path(folder).is_dir():
-        found = sorted(path.name for path in Path(folder).iterdir() if path.is_dir())
+        found = sub_folders(Path(folder))
         require(bool(found), f"class_names=null: {folder} has no sub-folders to name classes after; give class_names")
         return found
     if dataset is None:
