@@ -55,7 +55,7 @@ def explain_pictures(config: DictConfig) -> None:
     if config.concept is not None:
         targets = [*targets, *_concept_head(backbone).names]
     check_targets(backbone, targets or "predicted", config.class_names)
-    backbone_name = str(HydraConfig.get().runtime.choices["backbone"])
+    backbone_name = str(config.backbone.get("name") or HydraConfig.get().runtime.choices["backbone"])
     failures: dict[Path, UserError] = {}
     for path in tqdm(paths, desc="explaining", unit="picture", disable=len(paths) == 1):
         try:

@@ -36,6 +36,7 @@ from cdam_bench.explaining.targets import (
 from cdam_bench.store.files import write_atomically
 
 SHOWN_PREDICTIONS = 5
+MOST_OUTPUTS = 50  # of a head without classes that are explained unasked
 OF_NONE = 3  # classes that are explained where targets=None
 Targets = str | int | Sequence[str | int] | np.ndarray | Tensor | None
 HEADINGS = {"concepts": "concept", "labels": "label", "quantities": "quantity"}  # of a table's names
@@ -249,5 +250,9 @@ def _indices(targets: Targets, outputs: Outputs, ranking: Sequence[int]) -> list
     """Indices of the outputs that targets mean."""
     listed = ["predicted"] if targets is None else as_list(targets)
     if CLASSES not in outputs.kinds and listed == ["predicted"]:
-        return list(range(len(outputs.kinds)))
+        count = len(outputs.kinds)
+        require(
+            count <= MOST_OUTPUTS, f"the model has {count} outputs but no classes: give the targets by index or name"
+        )
+        return list(range(count))
     return [find_output(target, outputs.names, ranking) for target in listed]

@@ -51,13 +51,34 @@ def given_model(given: Any) -> Model:
     if isinstance(given, type):
         raise UserError(f"model is the class {given.__name__}: pass an object, such as {given.__name__}(…)")
     require(isinstance(given, nn.Module), f"model is of type {type(given).__name__}: pass {KINDS}")
-    kinds = {str(parameter.dtype).removeprefix("torch.") for parameter in given.parameters()}
-    require(bool(kinds), f"model {type(given).__name__} has no weights: pass {KINDS}")
-    require(kinds == {"float32"}, f"model has weights of {', '.join(sorted(kinds))}: pass model.float()")
+    given = _unwrapped(given)
+    _check_weights(given)
     if is_of_transformers(given):
         return _described(Backbone.from_hf(given), _name_of_hugging_face(given))
     config = getattr(given, "pretrained_cfg", None) or {}
     return _described(Backbone.from_timm(given), config.get("architecture"))
+
+
+def _unwrapped(model: Any) -> nn.Module:
+    """The model inside of what torch wraps around it to train in parallel or to compile."""
+    while isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel) or hasattr(model, "_orig_mod"):
+        model = model._orig_mod if hasattr(model, "_orig_mod") else model.module
+    return model
+
+
+def _check_weights(model: nn.Module) -> None:
+    """Raise UserError for a model that no 32-bit picture in colour can be put through."""
+    parameters = list(model.parameters())
+    kinds = {str(one.dtype).removeprefix("torch.") for one in parameters}
+    require(bool(kinds), f"model {type(model).__name__} has no weights: pass {KINDS}")
+    require(kinds == {"float32"}, f"model has weights of {', '.join(sorted(kinds))}: pass model.float()")
+    require(
+        not any(one.is_meta for one in parameters), "model has weights without values (device meta): load them first"
+    )
+    channels = next((part.in_channels for part in model.modules() if isinstance(part, nn.Conv2d)), 3)
+    require(
+        channels == 3, f"model takes images of {channels} channels: only those of 3, red, green and blue, are explained"
+    )
 
 
 @contextmanager

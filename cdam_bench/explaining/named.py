@@ -1,7 +1,6 @@
 """Backbones and estimators by the names of their configurations, for Python."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from copy import copy
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +13,7 @@ from cdam_bench.errors import require, unknown_name
 from cdam_bench.estimators import Estimator
 
 EXPLAIN = "scripts/explain"  # the command's configuration
+TEMPLATE_KEYS = ("path", "architecture")  # which model, where a configuration is for any
 Estimators = str | Estimator | Sequence[str | Estimator] | Mapping[str, Estimator]
 
 
@@ -27,9 +27,12 @@ def named_backbone(name: str) -> tuple[Backbone, Preprocessing]:
     if name not in known:
         raise unknown_name("backbone", name, known)
     config = configs.compose([f"backbone={name}"], EXPLAIN)
-    backbone, preprocessing = copy(configs.build_backbone(config)), configs.build_preprocessing(config)
-    backbone.preprocessing = preprocessing  # the configuration's, for `explain` with the object
-    return backbone, preprocessing
+    settings: Any = OmegaConf.to_container(config.backbone, resolve=False)
+    unset = [key for key in TEMPLATE_KEYS if key in settings and settings[key] is None]
+    require(
+        not unset, f"backbone={name} lacks {', '.join(unset)}: pass the model's folder, its id, or timm's name of it"
+    )
+    return configs.build_backbone(config), configs.build_preprocessing(config)
 
 
 def named_estimators(estimators: Estimators) -> dict[str, Estimator]:

@@ -81,6 +81,8 @@ def outputs_of(
     Raises:
         UserError: for another number of names than there are classes.
     """
+    if isinstance(head, nn.Identity):  # a model without head: its outputs are features, none of which competes
+        return Outputs([(str(index),) for index in range(count)], ("quantities",) * count)
     parts = list(head.heads) if isinstance(head, JoinedHeads) else [head]
     own = [(name, getattr(part, "output_kind", CLASSES)) for part in parts for name in getattr(part, "names", ())]
     own_classes = [name for name, kind in own if kind == CLASSES]

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from timm.data import create_transform, resolve_data_config
 from torch import nn
+from torchvision.models import VisionTransformer
 
 import cdam_bench
 from cdam_bench.backbones import Backbone
@@ -103,6 +104,22 @@ def test_a_backbone_without_preprocessing_has_imagenets(picture):
     )
 
 
+def test_what_torch_wraps_around_a_model_is_taken_off(model, picture):
+    expected = cdam_bench.explain(picture, model, targets=1).maps["cdam"]["bus"]
+    compiled = nn.Sequential()  # as torch.compile wraps a model, without its seconds of imports
+    compiled._orig_mod = model
+    for wrapped in (nn.DataParallel(model), compiled):
+        np.testing.assert_array_equal(cdam_bench.explain(picture, wrapped, targets=1).maps["cdam"]["bus"], expected)
+
+
+def test_features_of_a_model_without_head_are_targets_by_index_alone(picture):
+    model = timm.create_model("vit_tiny_patch16_224", **TINY | {"num_classes": 0, "embed_dim": 96})
+    (target,) = cdam_bench.explain(picture, model, targets=5).targets
+    assert (target.index, target.kind, target.probability) == (5, "quantities", None)
+    with pytest.raises(UserError, match="96 outputs but no classes"):
+        cdam_bench.explain(picture, model)
+
+
 class OwnModel(nn.Module):
     def __init__(self):
         super().__init__()
@@ -111,6 +128,10 @@ class OwnModel(nn.Module):
 
 REFUSED = {
     "own network": (OwnModel(), "OwnModel is not a timm model"),
+    "torchvision's ViT": (VisionTransformer(32, 8, 1, 2, 16, 32), "VisionTransformer is not a timm model"),
+    "grey": (timm.create_model("vit_tiny_patch16_224", **TINY, in_chans=1), "images of 1 channels"),
+    "no values": (OwnModel().to("meta"), "device meta"),
+    "template": ("hf", "backbone=hf lacks path"),
     "half precision": (OwnModel().half(), r"weights of float16: pass model\.float\(\)"),
     "no weights": (nn.ReLU(), "ReLU has no weights"),
     "class": (OwnModel, r"the class OwnModel: pass an object, such as OwnModel\(…\)"),
