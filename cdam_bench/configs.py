@@ -7,6 +7,7 @@ is wrong with an argument is told with the key that the user typed. Nothing heav
 from __future__ import annotations
 
 import inspect
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -191,6 +192,10 @@ def build_backbone(config: DictConfig, head: nn.Module | None = None) -> Backbon
     if head is not None:
         settings["head"] = None
     backbone = _kept_backbone(OmegaConf.to_yaml(OmegaConf.create(settings), sort_keys=True), head is None)
+    if config.backbone.get("preprocessing") is not None:  # not what the architecture's own weights were trained with
+        backbone.preprocessing = build_preprocessing(config)
+        if config.backbone.get("name") is not None:  # a model that brings its own
+            _say(f"{config.backbone.name}: {backbone.preprocessing}")
     return backbone if head is None else backbone.with_head(head)
 
 
@@ -252,7 +257,7 @@ def _check_backbone(settings: Plain) -> None:
     pretrained, model_args = settings.get("pretrained", False), settings.get("model_args")
     require(isinstance(pretrained, bool), f"backbone.pretrained={pretrained}: must be true or false")
     group = model_args is None or isinstance(model_args, dict)
-    require(group, f"backbone.model_args={model_args}: must be arguments of timm's VisionTransformer, as {{depth: 12}}")
+    require(group, f"backbone.model_args={model_args}: must be arguments of the model's class, as {{depth: 12}}")
 
 
 @lru_cache(maxsize=1)
@@ -284,7 +289,7 @@ def _kept_backbone(arguments: str, with_head: bool) -> Backbone:
         AssertionError,
         RuntimeError,
     ) as error:  # of what timm makes of them
-        raise UserError(f"backbone: these settings make no ViT: {one_line(error)}") from error
+        raise UserError(f"backbone: these settings make no model: {one_line(error)}") from error
     if source is None:
         return backbone
     made = instantiate(preprocessing, "backbone.preprocessing")
@@ -337,6 +342,36 @@ def _paper_blur(image_size: int | None) -> float:
     if image_size is None:
         raise UserError("backbone.image_size is not set: give the side of the images in pixels")
     return PAPER_BLUR_SIGMA * image_size / 224
+
+
+def _timm_setting(setting: str, architecture: str | None) -> Any:
+    """What timm says about a model: "name", made fit for a folder, or an argument of `TimmPreprocessing`."""
+    if architecture is None:
+        raise UserError(
+            "backbone.architecture is not set: name a model of timm, as backbone.architecture=vit_tiny_patch16_224"
+        )
+    if setting == "name":
+        return re.sub(r"[/:\\]+", "_", str(architecture)).strip("._")
+    import timm
+
+    from cdam_bench.backbones.loading import check_architecture
+    from cdam_bench.backbones.preprocessing import timm_settings
+
+    try:
+        check_architecture(architecture)
+    except UserError as error:
+        raise with_prefix(error, "backbone") from error
+    config = timm.get_pretrained_cfg(architecture, allow_unregistered=True)
+    return timm_settings(config.to_dict() if config is not None else {})[setting]
+
+
+@lru_cache(maxsize=64)
+def _say(line: str) -> None:
+    """Print a line the first time that it is to be said."""
+    print(line)
+
+
+OmegaConf.register_new_resolver("timm", _timm_setting, replace=True)
 
 
 def _of_hugging_face(what: str, *arguments: Any) -> Any:

@@ -31,6 +31,9 @@ def nearest_names(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     return [by_lower[m] for m in difflib.get_close_matches(name.lower(), by_lower, count, cutoff=0.5)]
 
 
+RESOLVING = "UserError raised while resolving interpolation: "  # how OmegaConf begins
+
+
 def one_line(error: BaseException) -> str:
     """What is wrong, in one line, whatever kind of error it is."""
     if isinstance(error, UserError):
@@ -44,6 +47,8 @@ def one_line(error: BaseException) -> str:
     if isinstance(error, OSError):
         return f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if lines and lines[0].startswith(RESOLVING):  # ours, by a resolver of a configuration
+        return lines[0].removeprefix(RESOLVING)
     return "; ".join(lines[:3]) or type(error).__name__
 
 

@@ -47,10 +47,7 @@ def create_model(
     Raises:
         UserError: for an unknown name, an image size the patches do not divide, or a failed download.
     """
-    if not timm.is_model(architecture):
-        near = nearest_names(architecture.split(".")[0], timm.list_models())
-        hint = f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()"
-        raise UserError(f"architecture={architecture} is not a timm model: {hint}")
+    check_architecture(architecture)
     options = dict(model_args or {})
     if isinstance(options.get("embed_layer"), str):
         name = options["embed_layer"]
@@ -75,6 +72,14 @@ def create_model(
             f"weights of {architecture} could not be downloaded ({one_line(error)}): give a file as "
             "backbone.checkpoint=<path>, and backbone.pretrained=false"
         ) from error
+
+
+def check_architecture(architecture: str) -> None:
+    """Raise UserError, with the nearest ones, unless timm has a model of that name."""
+    if not timm.is_model(architecture):
+        near = nearest_names(architecture.split(".")[0], timm.list_models())
+        hint = f"did you mean {' or '.join(near)}?" if near else "see timm.list_models()"
+        raise UserError(f"architecture={architecture} is not a timm model: {hint}")
 
 
 def _has_fixed_size(architecture: str) -> bool:

@@ -127,6 +127,16 @@ class TimmPreprocessing(Preprocessing):
         resized = F.resize(either, self._size(*F.get_image_size(either)), self.interpolation, antialias=True)
         return self.normalised(self._cropped(resized))
 
+    def __str__(self) -> str:
+        """What is done, in one line."""
+        first = {
+            "center": f"shorter side to {self.resize} pixels",
+            "squash": f"both sides to {self.resize} pixels",
+            "border": f"longer side to {self.resize} pixels, a border around it",
+        }[self.crop_mode]
+        numbers = (" ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
+        return f"{first} ({self.interpolation.value}), centre {self.image_size}², mean {next(numbers)}, std {next(numbers)}"
+
     def _size(self, width: int, height: int) -> list[int]:
         """(H, W) to which a picture is resized, or the length of its shorter side alone."""
         if self.crop_mode == "center":
@@ -139,13 +149,12 @@ class TimmPreprocessing(Preprocessing):
     def _cropped(self, picture: Any) -> Any:
         """The centre; in "border" mode with the mean colour where the picture is smaller."""
         side = self.image_size
-        if self.crop_mode != "border":
-            return F.center_crop(picture, [side, side])
-        width, height = F.get_image_size(picture)
-        left, top = round((width - side) / 2), round((height - side) / 2)
-        margins = [max(margin, 0) for margin in (-left, -top, left + side - width, top + side - height)]
-        colour: Any = tuple(round(255 * value) for value in self.mean)
-        return F.crop(F.pad(picture, margins, fill=colour), max(top, 0), max(left, 0), side, side)
+        if self.crop_mode == "border":
+            width, height = F.get_image_size(picture)
+            missing, lower = max(side - width, 0), max(side - height, 0)
+            colour: Any = tuple(round(255 * value) for value in self.mean)
+            picture = F.pad(picture, [missing // 2, lower // 2, (missing + 1) // 2, (lower + 1) // 2], fill=colour)
+        return F.center_crop(picture, [side, side])
 
 
 def timm_settings(pretrained_cfg: Mapping[str, Any], image_size: int | None = None) -> dict[str, Any]:
