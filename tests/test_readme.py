@@ -89,7 +89,7 @@ def test_a_metric_of_ones_own_has_its_column_its_paired_test_and_its_place_in_th
     assert "Gini index" in (folder / "compactness.md").read_text(encoding="utf-8")
     (differences, *_rest) = [path for path in write_paired([comparison], own_files / "tables") if path.suffix == ".csv"]
     assert set(pd.read_csv(differences)["score"]) == {"compactness", "gini"}
-    figures = dict(comparison_figures(comparison))
+    figures = dict(comparison_figures(comparison, []))
     shown = [text.get_text() for axes in figures["scores"].axes for text in axes.findobj(match=Text)]
     assert any("Gini index" in text for text in shown)
 

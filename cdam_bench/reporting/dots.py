@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from cdam_bench.drawing.families import MANY, by_family, line_of
 from cdam_bench.drawing.style import WIDTH, styled
 from cdam_bench.reporting.comparisons import Comparison
-from cdam_bench.reporting.formats import row_name
+from cdam_bench.reporting.formats import WILSON, row_name
+from cdam_bench.reporting.intervals import proportions, score_intervals
 from cdam_bench.reporting.layout import compared
-from cdam_bench.statistics import Interval, mean_intervals
+from cdam_bench.statistics import Interval
 from cdam_bench.store.columns import Column
 from cdam_bench.store.results import CellResult
 
@@ -27,7 +28,7 @@ def score_figure(comparison: Comparison) -> Figure | None:
     if not columns:
         return None
     values = np.stack([comparison.values(cell, [one.name for one in columns]) for cell in comparison.cells], 1)
-    intervals = mean_intervals(values.reshape(len(values), -1))  # of (images, methods · columns)
+    intervals = score_intervals(columns, values)  # method by method
     width = min(PANELS_PER_ROW, len(columns))
     rows = math.ceil(len(columns) / width)
     with styled():
@@ -36,12 +37,14 @@ def score_figure(comparison: Comparison) -> Figure | None:
         figure = Figure(figsize=(WIDTH if width > 1 else 0.75 * WIDTH, height), layout="constrained")
         panels = figure.subplots(rows, width, sharey=True, squeeze=False)
         for j, (axes, column) in enumerate(zip(panels.flat, columns, strict=False)):
-            own = intervals[j :: len(columns)]
+            own = [of_method[j] for of_method in intervals]
             _panel(axes, cells, column, [own[comparison.cells.index(cell)] for cell in cells])
         for axes in panels.flat[len(columns) :]:
             axes.set_visible(False)
         figure.suptitle(f"{comparison.title}: scores", x=0.01, ha="left", fontsize=11, fontweight="bold")
         note = f"Mean over {comparison.counts} images with its 95 % bootstrap interval over images; arrows: the good direction."
+        if proportions(columns, values).any():
+            note += f" Of shares of the images: {WILSON}."
         if any(not cell.is_complete for cell in comparison.cells):
             note += " Hollow: not finished."
         figure.supxlabel("\n".join(textwrap.wrap(note, 105)), fontsize=9.5)

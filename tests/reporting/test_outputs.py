@@ -41,14 +41,14 @@ def test_three_concepts_that_rank_alike_on_every_image_get_ordinary_tables(tmp_p
     comparisons = fill(tmp_path, outputs)
     expected = {"correctness.md", "localisation.md", "mask_localisation.md", "differences.md", "tables.md"}
     assert written(comparisons, tmp_path / "tables") == expected
-    assert {name for name, _ in comparison_figures(comparisons[0])} == {"scores", "box_sensitivity"}
+    assert {name for name, _ in comparison_figures(comparisons[0], [])} == {"scores", "box_sensitivity"}
     assert set(captions(comparisons[0])) == {"maps", "scores", "box_sensitivity"}
 
 
 def test_quantities_get_one_page_with_a_column_per_output_and_no_curves(tmp_path):
     comparisons = fill(tmp_path, "quantities")
     assert written(comparisons, tmp_path / "tables") == {"outputs.md", "tables.md"}
-    assert dict(comparison_figures(comparisons[0])) == {}
+    assert dict(comparison_figures(comparisons[0], [])) == {}
     text = (tmp_path / "tables" / "digits" / "digits_vit" / "outputs.md").read_text()
     assert "A_MIF ↓ (logit · percent)." in text
     assert "| Estimator | stripes | tails | feathers |" in text
