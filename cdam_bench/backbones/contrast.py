@@ -61,13 +61,17 @@ class Contrast:
         require_number("gamma", self.gamma, 0, 100)
         require_count("num_classes", self.num_classes)
 
-    def rivals(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The classes d, nearest first, ties in order of their numbers: (B, C) and (B, K) → (B, K, n)."""
-        others = logits.shape[1] - 1
+    def check(self, outputs: int) -> None:
+        """Raise UserError if a head of so many outputs has not enough of them."""
+        others = outputs - 1
         require(
             self.num_classes <= others,
             f"num_classes={self.num_classes}: the head has {others} outputs beside the target, use at most {others}",
         )
+
+    def rivals(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The classes d, nearest first, ties in order of their numbers: (B, C) and (B, K) → (B, K, n)."""
+        self.check(logits.shape[1])
         distances = (logits[:, None] - logits.gather(1, targets)[..., None]).abs()  # (B, K, C)
         distances = distances.scatter(2, targets[..., None], torch.inf)
         return distances.argsort(dim=-1, stable=True)[..., : self.num_classes]
