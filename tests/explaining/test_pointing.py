@@ -1,9 +1,12 @@
 """Pointing: by hand, and the pictures it is measured on."""
 
+import numpy as np
+import pytest
 import torch
+from scipy import stats
 
 from cdam_bench.datasets import Preprocessing
-from cdam_bench.explaining.pointing import example_images, points_at, scenes_with
+from cdam_bench.explaining.pointing import differences_from_class, example_images, points_at, scenes_with
 
 PREPROCESSING = Preprocessing(64, mean=[0.5] * 3, std=[0.25] * 3)
 
@@ -20,3 +23,14 @@ def test_scenes_show_the_digit_in_their_first_box():
     assert images.shape == (2, 3, 64, 64)
     assert boxes.shape == (2, 2, 4)
     assert len(example_images(PREPROCESSING, 3, 2, seed=0)) == 2
+
+
+def test_concepts_are_compared_with_the_class_on_the_same_scenes_all_corrected_together():
+    right = np.ones(14)
+    wrong_on_nine = right - (np.arange(14) < 9)
+    found = differences_from_class({"3": {"class": right, "dot": wrong_on_nine, "cosine": right}})
+    assert [(one["digit"], one["concept"]) for one in found] == [("3", "dot"), ("3", "cosine")]
+    assert found[0]["mean"] == pytest.approx(-9 / 14)
+    assert found[0]["p_holm"] == pytest.approx(2 * stats.binomtest(0, 9).pvalue)
+    assert found[1]["p_holm"] == 1
+    assert found[1]["low"] < 0 < found[1]["high"]
