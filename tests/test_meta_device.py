@@ -13,8 +13,9 @@ import torch
 import yaml
 
 from cdam_bench.backbones import Backbone
+from cdam_bench.backbones.contrast import Contrast
 from cdam_bench.configs import choices, compose, config_dir, instantiate, plain
-from cdam_bench.estimators import noise
+from cdam_bench.estimators import CDAM, noise
 from cdam_bench.metrics import Subject, perturbation
 from tests.conftest import IMAGE_SIZE, NUM_CLASSES, random_vit
 
@@ -65,6 +66,11 @@ def test_an_estimator_neither_mixes_devices_nor_reads_values_back(backbone, imag
     maps = with_few(settings, "estimator").attribute(backbone, images, targets, torch.tensor([1, 2]))
     assert maps.shape == (2, 2, *IMAGE_SIZE)
     assert maps.device == META
+
+
+def test_a_contrast_chosen_on_the_cpu_is_explained_on_the_device(backbone, images):
+    other, numbers = Contrast().applied(backbone, torch.randn(2, NUM_CLASSES), torch.tensor([[0, 1], [2, 3]]))
+    assert CDAM().attribute(other, images, numbers).shape == (2, 2, *IMAGE_SIZE)
 
 
 @pytest.mark.parametrize("unit", perturbation.UNITS)

@@ -31,14 +31,6 @@ def test_a_contrast_changes_the_maps_and_not_what_is_measured(tmp_path):
     np.testing.assert_array_equal(*ends)
 
 
-def test_gamma_0_leaves_every_score_as_it_is(tmp_path):
-    assert cdam_bench(tmp_path, *ONLY) == 0
-    assert cdam_bench(tmp_path, *ONLY, "contrast={gamma:0}") == 0
-    cells = tmp_path / "cells" / "digits_multi" / "digits_vit"
-    scores = [pd.read_csv(cells / name / "scores.csv") for name in ("cdam", "cdam_contrast")]
-    pd.testing.assert_frame_equal(*scores, rtol=1e-4)
-
-
 def test_methods_blind_to_the_class_and_settings_that_cannot_be_are_told_in_one_line(tmp_path, capsys):
     for settings, reason in {
         (CONTRAST, "estimator=attention_map"): "maps of AttentionMap do not depend on the class",
