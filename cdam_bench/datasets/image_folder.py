@@ -145,7 +145,7 @@ def sub_folders(folder: Path) -> list[str]:
 
 def _of_model(folders: list[str], backbone: Backbone, count: int, by_folder: bool) -> Classes:
     """A model's classes, by the names that it brings, ImageNet's, the sub-folders', or their numbers."""
-    own = getattr(backbone, "class_names", None)
+    own = getattr(backbone.head, "names", None) or backbone.class_names
     if own is not None and len(own) == count:
         return Classes(all_names(own), "the model's classes")
     if count == NUM_CLASSES:
@@ -173,7 +173,8 @@ def _of_pictures(folders: list[str]) -> Classes:
 
 
 def _has_classes(backbone: Backbone) -> bool:
-    return getattr(backbone.head, "output_kind", "classes") == "classes"
+    """Whether the outputs are what a picture can be annotated with: neither concepts nor quantities."""
+    return getattr(backbone.head, "output_kind", "classes") in ("classes", "labels")
 
 
 def _imagenet() -> Names:

@@ -124,6 +124,13 @@ def test_concepts_are_no_classes_of_a_folder(tmp_path, tiny):
     assert names == ("bus", "cat")
 
 
+@pytest.mark.parametrize("kind", ["classes", "labels"])
+def test_a_head_that_names_its_classes_names_them_for_the_folder(kind, tmp_path, model):
+    backbone = model(2, ("zebra", "tram"))
+    backbone.head.names, backbone.head.output_kind = ("tram", "bus"), kind
+    assert found(put(tmp_path, "bus/a.jpg"), backbone) == (("tram", "bus"), {"bus/a.jpg": (1,)})
+
+
 def test_a_csv_names_classes_of_the_model(tmp_path, model):
     put(tmp_path, "train/a.jpg")
     (tmp_path / "t.csv").write_text("file,target,other\ntrain/a.jpg,bus,zebra\n")
