@@ -161,6 +161,11 @@ def _dinov2(config: Plain, shared: Plain) -> nn.Module:
 
 
 def _beit(config: Plain, shared: Plain) -> nn.Module:
+    relative = config["use_relative_position_bias"] or config["use_shared_relative_position_bias"]
+    require(
+        not relative or shared["img_size"] == config["image_size"],
+        f"image_size={shared['img_size']}: this BEiT has relative positions for images of {config['image_size']} pixels alone",
+    )
     require(config["hidden_act"] == "gelu", f"hidden_act={config['hidden_act']} of config.json: timm's BEiT has gelu")
     return Beit(
         **shared,

@@ -213,6 +213,14 @@ def test_images_of_another_size_get_positions_resampled_as_transformers_does(nam
     assert backbone.image_size == (48, 48)
 
 
+def test_relative_positions_are_not_resampled(tmp_path):
+    folder = save(make("beit"), tmp_path, SQUARE | {"size": {"height": 48, "width": 48}})
+    with pytest.raises(
+        UserError, match="image_size=48: this BEiT has relative positions for images of 32 pixels alone"
+    ):
+        from_hugging_face(folder)
+
+
 def test_pixels_beyond_the_last_whole_patch_are_cut_as_the_model_ignores_them(tmp_path):
     transformers = pytest.importorskip("transformers")
     config = transformers.SiglipVisionConfig(

@@ -5,6 +5,7 @@ import yaml
 
 from tests.backbones.hugging_face_models import make, save
 from tests.backbones.test_hugging_face_preprocessing import picture
+from tests.backbones.test_text_head import save_tokenizer
 from tests.runs import cdam_bench, files_below
 
 NAMES = ["cat", "dog", "owl", "fox", "cow"]
@@ -75,8 +76,27 @@ def test_what_cannot_be_run_is_one_line(made, message, pictures, tmp_path, capsy
     path = {"none": "null", "missing": "./missing", "headless": tmp_path / "headless"}[made]
     if made == "headless":
         save(make("vit-headless"), path)
+    capsys.readouterr()  # what save_pretrained says
     overrides = [f"backbone.path={path}"]
     assert cdam_bench(tmp_path, *FEW, "backbone=hf", *overrides, f"dataset.folder={pictures}") == 2
     error = capsys.readouterr().err.strip()
     assert message in error
     assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("family", ["clip", "siglip"])
+def test_classes_made_of_text_are_targets_by_the_names_of_the_folders(family, tmp_path):
+    model = save(make(family), tmp_path / "whole")
+    save_tokenizer(model)
+    for name in ("dog", "cat"):
+        (tmp_path / "pictures" / name).mkdir(parents=True)
+        picture().save(tmp_path / "pictures" / name / "1.png")
+    folder = f"dataset.folder={tmp_path / 'pictures'}"
+    few = [word for word in FEW if "num_images" not in word]
+    overrides = (*few, "dataset.num_images=2", "backbone=hf", "backbone/head=text", f"backbone.path={model}", folder)
+    assert cdam_bench(tmp_path, *overrides) == 0
+    cell = tmp_path / "cells" / "image_folder" / "whole_text" / "cdam"
+    head = yaml.safe_load((cell / "cell.yaml").read_text())["identity"]["backbone"]["head"]
+    assert (head["class_names"], head["path"]) == (["cat", "dog"], "whole")
+    rows = (cell / "scores.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0].split("/")[0] in row.split(",", 1)[1] for row in rows] == [True, True]
