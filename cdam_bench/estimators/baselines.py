@@ -1,7 +1,5 @@
 """Baselines: the images without content that a path to the image begins at."""
 
-from numbers import Real
-
 import torch
 from torch import Tensor
 
@@ -16,7 +14,7 @@ BLUR = 14 / 224  # sigma of the blurred image, as a share of its shorter side; t
 
 def require_baseline(baseline: float | str) -> float | str:
     """A method's argument `baseline`, or UserError: a pixel's value in normalised units, or the name of a baseline."""
-    if isinstance(baseline, Real):
+    if not isinstance(baseline, str):
         return require_number("baseline", baseline, -100, 100)
     require(baseline in NAMED, f"baseline={baseline} is unknown: use a number or one of {', '.join(NAMED)}")
     return baseline
@@ -35,8 +33,8 @@ def baseline_images(baseline: float | str, backbone: Backbone, images: Tensor) -
     Raises:
         UserError: for black and white where the normalisation is not known.
     """
-    if isinstance(baseline, Real):
-        return torch.full_like(images, float(baseline))
+    if not isinstance(baseline, str):
+        return torch.full_like(images, baseline)
     if baseline == "blur":
         return gaussian_blur(images, BLUR * min(images.shape[-2:]))
     if baseline == "mean":
