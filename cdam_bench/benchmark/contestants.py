@@ -35,7 +35,7 @@ LIMITS = {  # of the cheap methods, times a plain forward pass, on a CPU; None: 
     "libragrad": 4.0,
     "deep_cdam": 4.0,
     "attention_rollout": None,
-    "transformer_attribution": None,
+    "transformer_attribution": 7.0,  # gradient and relevance: two ways back
 }
 
 

@@ -190,7 +190,7 @@ def _split_sum(a: Tensor, b: Tensor, relevance: Tensor) -> tuple[Tensor, Tensor]
 
 
 def safe_divide(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Division with the denominator moved away from 0 by ε; 0 where it is 0."""
-    moved = denominator.clamp(min=EPSILON) + denominator.clamp(max=EPSILON)
-    moved = torch.where(moved == 0, EPSILON, moved)
-    return numerator / moved * (denominator != 0)
+    """Division with ε added to the denominator (ε itself where that sum is 0); 0 where the denominator is 0."""
+    moved = denominator + EPSILON
+    moved = moved.masked_fill_(moved == 0, EPSILON)
+    return (numerator / moved).mul_(denominator != 0)
