@@ -40,7 +40,7 @@ class SmoothDeepCDAM(TokenEstimator):
         num_samples: noisy passes.
         noise_level: of the noise, as a share of the tokens' range in each block.
         multiply: what multiplies the gradient at the noisy tokens: "noisy" tokens or "clean" ones, those without any noise.
-    Cost: under 4 · num_samples forward passes for one target and all blocks.
+    Cost: about 3.5 · num_samples forward passes for one target and all blocks.
     Source: this project's, after Smooth CDAM.
     """
 
@@ -103,7 +103,7 @@ class IntegratedDeepCDAM(TokenEstimator):
     Args:
         blocks: as in DeepCDAM.
         num_steps: points of the quadrature.
-    Cost: under 4 · num_steps forward passes for one target and all blocks.
+    Cost: about 3.5 · num_steps forward passes for one target and all blocks.
     Source: this project's, after Integrated CDAM.
     """
 
