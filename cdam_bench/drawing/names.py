@@ -22,8 +22,6 @@ OTHER_NAMES = {  # of methods that are not the paper's
     "deep_cdam": "Deep CDAM",
     "deep_cdam_integrated": "Integrated Deep CDAM",
     "deep_cdam_smooth": "Smooth Deep CDAM",
-    "deep_cdam_integrated": "Integrated Deep CDAM",
-    "deep_cdam_smooth": "Smooth Deep CDAM",
     "grad_eclip": "Grad-ECLIP",
     "integrated_gradients_black": "IntGrad (black)",
     "integrated_gradients_blur": "IntGrad (blur)",
