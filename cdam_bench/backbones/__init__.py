@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from cdam_bench.backbones.backbone import Backbone
     from cdam_bench.backbones.checkpoints import load_weights
     from cdam_bench.backbones.heads import ConceptHead, JoinedHeads, LinearHead
+    from cdam_bench.backbones.hugging_face import from_hugging_face
     from cdam_bench.backbones.loading import create_model, create_vit, load_backbone
 
 __all__ = [
@@ -16,11 +17,13 @@ __all__ = [
     "LinearHead",
     "create_model",
     "create_vit",
+    "from_hugging_face",
     "load_backbone",
     "load_weights",
 ]
 
 HOMES = {
+    "from_hugging_face": "hugging_face",
     "load_weights": "checkpoints",
     **dict.fromkeys(("ConceptHead", "JoinedHeads", "LinearHead"), "heads"),
     **dict.fromkeys(("create_model", "create_vit", "load_backbone"), "loading"),

@@ -77,14 +77,14 @@ class Backbone(nn.Module):
         if not isinstance(model, str):
             require(checkpoint is None and not pretrained, "checkpoint and pretrained are for a model that is named")
             return cls(model, precision=precision)
-        from cdam_bench.backbones.loading import load_backbone  # which needs Backbone itself
+        from cdam_bench.backbones import load_backbone  # which needs Backbone itself
 
         return load_backbone(model, checkpoint, pretrained=pretrained, precision=precision)
 
     @classmethod
     def from_hf(cls, model: Any) -> "Backbone":
         """A model of Hugging Face: a folder, an id of its hub, or a model of `transformers`; see `from_hugging_face`."""
-        from cdam_bench.backbones.hugging_face import from_hugging_face
+        from cdam_bench.backbones import from_hugging_face
 
         return from_hugging_face(model)
 
