@@ -108,6 +108,17 @@ class HuggingFacePreprocessing(Preprocessing):
             either = F.crop(either, 0, 0, side, side)
         return self.normalised(either)
 
+    def __str__(self) -> str:
+        """What is done, in one line."""
+        sides = "" if self.sides is None else "×".join(map(str, self.sides))
+        one_side = self.sides is not None and len(self.sides) == 1
+        first = (
+            f"{'shorter side to ' if one_side else ''}{sides} pixels ({self.interpolation.value}), " if sides else ""
+        )
+        crop = "" if self.crop is None else f"centre {'×'.join(map(str, self.crop))}, "
+        numbers = (" ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
+        return f"{first}{crop}image {self.image_size}², mean {next(numbers)}, std {next(numbers)}"
+
 
 def preprocessing_settings(
     config: Mapping[str, Any], model_type: str, patch_size: int, image_size: int | None = None

@@ -152,6 +152,15 @@ def test_another_size_is_reached_in_proportion():
     assert (settings["image_size"], settings["resize"], settings["crop"]) == (112, [128], [112, 112])
 
 
+def test_what_is_done_can_be_said_in_one_line():
+    said = str(ours(CONFIGS["DINOv2: the shorter side and a crop"]))
+    assert said.startswith(
+        "shorter side to 55 pixels (bicubic), centre 48×48, image 48², mean 0.485 0.456 0.406, std 0.229"
+    )
+    assert str(ours(CONFIGS["ViT: both sides, whatever the shape"])).startswith("48×48 pixels (bilinear), image 48²")
+    assert str(ours(CONFIGS["a crop larger than the picture"])).startswith("centre 75×75, image 75²")
+
+
 def test_a_drawn_scene_of_the_right_size_is_only_normalised():
     scene = torch.rand(3, 48, 48)
     config = CONFIGS["DINOv2: the shorter side and a crop"] | {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
