@@ -56,7 +56,7 @@ def concept_targets(batch: Batch, class_names: Sequence[str], head: nn.Module) -
 
 def contrast_of(config: DictConfig) -> Contrast | None:
     """The contrast of a configuration's targets, or None."""
-    settings = plain(config.contrast)
+    settings = plain(config.get("contrast"))  # cells of before it have none
     if settings is None:
         return None
     require(isinstance(settings, dict), f"contrast={settings}: must be null or {{gamma: 0.6, num_classes: 3}}")
