@@ -84,7 +84,7 @@ def overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Whether boxes (n, 4) and (m, 4), each x0, y0, x1, y1, share a part of the plane: (n, m)."""
     a, b = first[:, None], second[None]
     apart = (a[..., :2] >= b[..., 2:]) | (b[..., :2] >= a[..., 2:])
-    return ~apart.any(-1)
+    return ~np.asarray(apart.any(-1))
 
 
 def cross(segments: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -117,7 +117,8 @@ def _candidates(spot: np.ndarray, extent: np.ndarray, dpi: float) -> tuple[np.nd
 def _outside(boxes: np.ndarray, axes: Axes) -> np.ndarray:
     """Which boxes leave the axes."""
     frame = axes.get_window_extent()
-    return (boxes[:, :2] < [frame.x0, frame.y0]).any(1) | (boxes[:, 2:] > [frame.x1, frame.y1]).any(1)
+    beyond = np.hstack([boxes[:, :2] < [frame.x0, frame.y0], boxes[:, 2:] > [frame.x1, frame.y1]])  # (n, 4)
+    return np.asarray(beyond.any(1))
 
 
 def _write(axes: Axes, point: Point, box: np.ndarray, lead: np.ndarray, size: float) -> None:

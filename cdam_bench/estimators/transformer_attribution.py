@@ -27,7 +27,7 @@ class TransformerAttribution(TokenEstimator):
     Where the terms of a residual sum nearly cancel, relevances are large, of opposite sign, and rounding is amplified; more so with
     every block. Double precision (`backbone.double()`) is exact to 1e-6. To be independent of the batch, images go one by one.
 
-    Cost: about 6.5 forward passes for one target: one backward pass of gradients, and one of relevance with four products per layer.
+    Cost: about 6.5 forward passes for one target: gradients go back, and relevance by four products per layer.
     Source: Chefer et al. 2021, "Transformer Interpretability Beyond Attention Visualization" (CVPR), eqs. 7, 9, 10, 13, 14.
     """
 
