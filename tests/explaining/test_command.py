@@ -35,10 +35,10 @@ def explain(tmp_path):
 
 @pytest.fixture
 def finetuned(tmp_path):
-    """Makes a fine-tuned file for digits_vit: a task's name → overrides that choose it."""
+    """Makes a fine-tuned file for digits_vit_shallow: a task's name → overrides that choose it."""
 
     def make(task):
-        vit, _ = configs.build_vit(configs.compose(["backbone=digits_vit"], "scripts/explain"))
+        vit, _ = configs.build_vit(configs.compose(["backbone=digits_vit_shallow"], "scripts/explain"))
         outputs = BIOMARKERS if task == "biomarkers" else ["malignancy"]
         generator = torch.Generator().manual_seed(0)
         changed = {"norm.weight": 1.5 * vit.state_dict()["norm.weight"]}
@@ -53,7 +53,7 @@ def finetuned(tmp_path):
             "outputs": outputs,
             "image": {"size": 64, "mean": 0.3, "std": 0.2},
             "kept": kept_digest(vit, set(changed)),
-            "backbone": "digits_vit",
+            "backbone": "digits_vit_shallow",
         }
         path = tmp_path / f"{task}.safetensors"
         save_finetuned(path, changed | head, card)
@@ -150,7 +150,7 @@ def test_fine_tuned_weights_see_the_picture_in_grey_and_their_own_values(explain
     assert explain(f"image={PICTURE}", *overrides) == 0
     grey = np.asarray(Image.open(PICTURE).convert("RGB")).astype(np.float64) @ [0.299, 0.587, 0.114]
     image = torch.tensor((grey.round() / 255 - 0.3) / 0.2, dtype=torch.float32).expand(1, 3, -1, -1)
-    vit, _ = configs.build_vit(configs.compose(["backbone=digits_vit"], "scripts/explain"))
+    vit, _ = configs.build_vit(configs.compose(["backbone=digits_vit_shallow"], "scripts/explain"))
     tensors = load_file(tmp_path / "biomarkers.safetensors")
     vit.eval().norm.weight.data = tensors["norm.weight"]
     expected = vit.forward_features(image)[0, 0] @ tensors["head.weight"].T + tensors["head.bias"]
