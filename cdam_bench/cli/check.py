@@ -57,6 +57,10 @@ GOOD_FOR = {
     "lidc": "dataset=lidc_malignancy, lidc_biomarkers: nodules in CT scans",
     "image_folder": "dataset=image_folder: your own pictures",
 }
+OWN_MODELS = {  # templates that take a model of the user's
+    "timm": "any model of timm by its name: backbone=timm backbone.architecture=…",
+    "hf": "any vision transformer of Hugging Face: backbone=hf backbone.path=<folder or hub id>",
+}
 EXTRAS = (  # extra, its modules, what it is good for
     (
         "joblib",
@@ -64,6 +68,7 @@ EXTRAS = (  # extra, its modules, what it is good for
         "hydra/launcher=joblib: several cells at a time on one machine",
     ),
     ("slurm", ("submitit", "hydra_plugins.hydra_submitit_launcher"), "hydra/launcher=slurm: sweeps on a cluster"),
+    ("hf", ("transformers",), "hub ids and text-made heads of Hugging Face's models; folders are read without it"),
     ("lidc", ("pylidc", "pydicom", "SimpleITK"), "cdam-bench prepare lidc: nodules from CT scans"),
     (
         "select",
@@ -155,6 +160,9 @@ def weights(weights_dir: Path) -> list[Item]:
         settings: Any = OmegaConf.load(config_dir() / "backbone" / f"{name}.yaml")
         if "defaults" in settings:  # fine-tuned from another one
             items.append(_fine_tuned(name, settings, weights_dir))
+            continue
+        if name in OWN_MODELS:
+            items.append(Item("weights", name, HERE, OWN_MODELS[name]))
             continue
         files = [file for file in (settings.get("checkpoint"), settings.get("head")) if isinstance(file, str)]
         items.append(_with_files(name, files, weights_dir))

@@ -1,5 +1,7 @@
 """`cdam-bench run backbone=hf`: a folder's model from its files to a finished cell."""
 
+import json
+
 import pytest
 import yaml
 
@@ -7,6 +9,7 @@ from tests.backbones.hugging_face_models import make, save
 from tests.backbones.test_hugging_face_preprocessing import picture
 from tests.backbones.test_text_head import save_tokenizer
 from tests.runs import cdam_bench, files_below
+from tests.scripts import command
 
 NAMES = ["cat", "dog", "owl", "fox", "cow"]
 FEW = (
@@ -100,3 +103,16 @@ def test_classes_made_of_text_are_targets_by_the_names_of_the_folders(family, tm
     assert (head["class_names"], head["path"]) == (["cat", "dog"], "whole")
     rows = (cell / "scores.csv").read_text().splitlines()[1:]
     assert [row.split(",")[0].split("/")[0] in row.split(",", 1)[1] for row in rows] == [True, True]
+
+
+def test_a_picture_is_explained_for_classes_made_of_text(tmp_path):
+    model = save(make("clip"), tmp_path / "whole")
+    save_tokenizer(model)
+    picture().save(tmp_path / "1.png")
+    settings = ("backbone=hf", "backbone/head=text", f"backbone.path={model}", "class_names=[cat,dog]", "target=dog")
+    assert (
+        command("explain", f"image={tmp_path / '1.png'}", "estimator=cdam", f"output_dir={tmp_path / 'out'}", *settings)
+        == 0
+    )
+    about = json.loads((tmp_path / "out" / "1.json").read_text())
+    assert [target["name"] for target in about["targets"]] == ["dog"]
