@@ -25,7 +25,7 @@ lock:  ## pin what pyproject.toml asks for into requirements.lock; ARGS=--upgrad
 	$(BIN)/uv pip compile --universal --no-emit-index-url --no-header --extra dev --extra joblib --extra slurm --extra lidc \
 	    --override requirements.overrides --python-version 3.11 $(ARGS) pyproject.toml --output-file requirements.lock
 
-demo: setup  ## ten estimators on both digits datasets: cells, tables and figures in results/
+demo: setup  ## twelve estimators on both digits datasets: cells, tables and figures in results/
 	$(BIN)/cdam-bench sweep experiment=demo $(ARGS)
 	$(MAKE) --no-print-directory tables figures
 
