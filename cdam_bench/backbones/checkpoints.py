@@ -16,6 +16,8 @@ from cdam_bench.backbones.heads import LinearHead
 from cdam_bench.errors import UserError, require
 
 DINO_BLOCKS = 4  # blocks whose [CLS] DINO's official classifiers for ViT-S read (eval_linear.py --n_last_blocks 4)
+CLASSIFIER_NAMES = ("head", "head_dist", "head.fc", "fc", "classifier")  # of timm's families
+CLASSIFIERS = tuple(f"{name}.weight" for name in CLASSIFIER_NAMES)
 MAX_KEYS_SHOWN = 8
 
 Tensors = dict[str, Tensor]
@@ -81,8 +83,8 @@ def load_weights(vit: nn.Module, path: str | Path) -> nn.Module:
     """
     weights = to_timm(read_tensors(path))
     own = vit.state_dict()
-    if "head.weight" not in own:
-        weights = {key: value for key, value in weights.items() if key not in ("head.weight", "head.bias")}
+    if not any(key in own for key in CLASSIFIERS):
+        weights = {key: value for key, value in weights.items() if key.rpartition(".")[0] not in CLASSIFIER_NAMES}
     if "pos_embed" in weights and "pos_embed" in own:
         weights["pos_embed"] = _resampled(weights["pos_embed"], vit, path)
     _check_keys(weights, own, path)
@@ -92,8 +94,8 @@ def load_weights(vit: nn.Module, path: str | Path) -> nn.Module:
 
 def _check_keys(weights: Tensors, own: Tensors, path: str | Path) -> None:
     """Raise UserError unless both have the same keys with the same shapes."""
-    if "head.weight" in own and "head.weight" in weights:
-        classes, wanted = len(weights["head.weight"]), len(own["head.weight"])
+    if classifier := next((key for key in CLASSIFIERS if key in own and key in weights), None):
+        classes, wanted = len(weights[classifier]), len(own[classifier])
         require(
             classes == wanted,
             f"weights file {path} has a head for {classes} classes, but backbone.num_classes={wanted}: "
@@ -175,7 +177,7 @@ def _resampled(positions: Tensor, vit: Any, path: str | Path) -> Tensor:
     """Position embeddings (1, P + N, D) for the grid of `vit`; as they are if they have its size already."""
     if positions.shape == vit.pos_embed.shape:
         return positions
-    prefix = 0 if vit.no_embed_class else vit.num_prefix_tokens
+    prefix = 0 if getattr(vit, "no_embed_class", False) else vit.num_prefix_tokens
     count = positions.shape[1] - prefix
     side = math.isqrt(max(count, 0))
     require(
@@ -192,7 +194,8 @@ def load_head(path: str | Path, embed_dim: int, num_classes: int | None) -> nn.M
     """The linear head in a file: alone (`weight`, `bias`), DINO's (`module.linear.*`), in a Lightning checkpoint
     (`linear.*`), or the classifier of a whole model.
 
-    One of 4·D features reads the [CLS] latents of the last four blocks, as DINO's official ones for ViT-S do.
+    One of 4·D features reads the [CLS] latents of the last four blocks, as DINO's official ones for ViT-S do; one of 2·D or 5·D
+    reads the mean patch token after one or four of them, as DINO's for ViT-B and DINOv2's do.
 
     Args:
         path: .safetensors or torch file.
@@ -210,21 +213,19 @@ def load_head(path: str | Path, embed_dim: int, num_classes: int | None) -> nn.M
         f"head {path}: {prefix}weight has shape {tuple(weights['weight'].shape)}, not (classes, features)",
     )
     classes, width = weights["weight"].shape
-    blocks = {embed_dim: 1, DINO_BLOCKS * embed_dim: DINO_BLOCKS}.get(width, 0)
-    with_mean = width in (2 * embed_dim, (DINO_BLOCKS + 1) * embed_dim)
-    why = (
-        "; the rest is the mean patch token, as in DINO's official heads for ViT-B and in DINOv2's, and the maps "
-        "need a head that reads [CLS] alone: train one with `cdam-bench train probe`"
-    )
+    layouts = {(blocks + mean) * embed_dim: (blocks, mean) for mean in (True, False) for blocks in (DINO_BLOCKS, 1)}
     require(
-        blocks > 0,
-        f"head {path} reads {width} features, but the backbone has {embed_dim}{why if with_mean else ''}",
+        width in layouts,
+        f"head {path} reads {width} features, but the backbone has {embed_dim}: use one of {', '.join(map(str, sorted(layouts)))}",
     )
+    blocks, mean = layouts[width]
+    if mean and prefix == "linear.":  # DINO's evaluation puts [CLS] and the mean together number by number
+        weights["weight"] = torch.cat([weights["weight"][:, 0::2], weights["weight"][:, 1::2]], 1)
     require(
         num_classes is None or classes == num_classes,
         f"head {path} has {classes} classes, but backbone.num_classes={num_classes}: set backbone.num_classes={classes}",
     )
-    head = LinearHead(width, classes, bias="bias" in weights, blocks_read=blocks)
+    head = LinearHead(width, classes, bias="bias" in weights, blocks_read=blocks, reads_mean=mean)
     head.load_state_dict(weights)
     return head
 

@@ -75,9 +75,9 @@ class PatchAblation(_OneAtATime):
         self.micro_batch = MicroBatch(require_count("internal_batch_size", internal_batch_size))
 
     def scores_of_one(self, backbone: Backbone, image: Tensor, targets: Tensor) -> Tensor:
-        patch, (height, width) = backbone.patch_size, backbone.grid(image)
+        height, width = backbone.grid(image)
         numbers = torch.arange(height * width, device=image.device).reshape(height, width)
-        numbers = numbers.repeat_interleave(patch, 0).repeat_interleave(patch, 1)  # of every pixel's patch, (H, W)
+        numbers = backbone.on_pixels(numbers, image.shape[-2:])  # of every pixel's patch, (H, W)
         patches = torch.arange(height * width, device=image.device)[:, None, None]
 
         def masks(part: slice) -> Tensor:

@@ -71,8 +71,7 @@ class KernelSHAP(TokenEstimator):
         count = members.shape[1]
         everything = torch.cat([torch.zeros(1, count), torch.ones(1, count), members]).to(image)
         squares = squares.to(image.device)
-        patch = backbone.patch_size
-        pixels = squares.repeat_interleave(patch, 0).repeat_interleave(patch, 1)  # (H, W)
+        pixels = backbone.on_pixels(squares, image.shape[-2:])  # (H, W)
         background = image.new_tensor(self.baseline)
 
         def masks(part: slice) -> Tensor:
