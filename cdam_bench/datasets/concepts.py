@@ -122,9 +122,13 @@ def digest_of(image: Tensor) -> str:
 
 
 def vit_digest(backbone: Backbone) -> str:
-    """Digest of a ViT's first and last weights: tells one set of weights from another without reading all of them."""
-    digest = hashlib.sha256()
-    for module in (backbone.vit.patch_embed, backbone.vit.blocks[-1], backbone.vit.norm):
+    """Digest of a ViT's first and last weights: tells one set of weights from another without reading all of them.
+
+    Of models that are not one sequence of blocks, all weights are read.
+    """
+    digest, model = hashlib.sha256(), backbone.model
+    has_blocks = all(hasattr(model, part) for part in ("patch_embed", "blocks", "norm"))
+    for module in (model.patch_embed, model.blocks[-1], model.norm) if has_blocks else (model,):
         for parameter in module.state_dict().values():
             digest.update(parameter.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from cdam_bench.errors import UserError
+from cdam_bench.errors import UserError, require
 
 UNITS = ("pixel", "patch")
 RANKINGS: dict[str, Callable[[Tensor], Tensor]] = {  # what of a map S is ranked
@@ -39,6 +39,10 @@ def ranks_of(maps: Tensor) -> Tensor:
 def average_per_patch(maps: Tensor, patch_size: int) -> Tensor:
     """Every pixel takes the mean of its patch: (..., H, W) → (..., H, W). A map that is constant on patches is unchanged."""
     *lead, height, width = maps.shape
+    require(
+        height % patch_size == 0 and width % patch_size == 0,
+        f"unit=patch: maps of {height}×{width} have no whole patches of {patch_size} pixels, use unit=pixel or another image_size",
+    )
     tiles = maps.reshape(*lead, height // patch_size, patch_size, width // patch_size, patch_size)
     mean, highest = tiles.mean((-3, -1), keepdim=True), tiles.amax((-3, -1), keepdim=True)
     constant = highest == tiles.amin((-3, -1), keepdim=True)  # then the mean's rounding must not break ties
