@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from cdam_bench import configs
 from cdam_bench.cli.program import overview
+from cdam_bench.configs import building
 from cdam_bench.lidc.finetuned import HEAD, kept_digest, save_finetuned
 from tests.datasets.test_concepts import save_pictures
 from tests.scripts import command
@@ -119,7 +120,7 @@ def test_random_weights_are_said_to_be_random_and_come_from_the_seed(explain, tm
     (warning,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
     assert "the weights are random" in warning
     first = maps_of(tmp_path)["cdam/3"]
-    configs._kept_backbone.cache_clear()
+    building._kept_backbone.cache_clear()
     assert explain(*random) == 0
     np.testing.assert_array_equal(maps_of(tmp_path)["cdam/3"], first)
 

@@ -82,7 +82,9 @@ def test_the_workflow_tries_every_python_that_is_promised():
     assert workflow["permissions"] == {"contents": "read"}
 
 
-@pytest.mark.parametrize(("name", "bytes_allowed"), [("digits_vit", 3e6), ("digits_vit_shallow", 3e6), ("cifar10_vit", 8e6)])
+@pytest.mark.parametrize(
+    ("name", "bytes_allowed"), [("digits_vit", 3e6), ("digits_vit_shallow", 3e6), ("cifar10_vit", 8e6)]
+)
 def test_the_committed_weights_are_small_and_have_their_card_and_log(name, bytes_allowed):
     folder = ROOT / "cdam_bench" / "weights"
     assert (folder / f"{name}.safetensors").stat().st_size <= bytes_allowed

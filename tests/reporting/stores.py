@@ -67,15 +67,9 @@ def write_cell(
     """
     count = len(next(iter(scores.values())))
     identity = {**SETTINGS, **(settings or {}), "estimator": {"_target_": target or estimator}}
-    about = {
-        "num_images": count,
-        "chunk_size": 2,
-        "device": "cpu (1 threads)",
-        "versions": VERSIONS,
-        "outputs": "classes",
-    }
+    about = {"num_images": count, "chunk_size": 2, "device": "cpu (1 threads)", "versions": VERSIONS}
     cell = Cell(results_dir, CellKey(dataset, backbone, estimator))
-    cell.open(identity, {**about, "metrics": declared(), **details})
+    cell.open(identity, {**about, "outputs": "classes", "metrics": declared(), **details})
     rng = np.random.default_rng(len(estimator))
     if not isinstance(curves, dict):
         shapes = {name: (count, targets, *CURVES[name], targets) for name in curves}
@@ -86,9 +80,8 @@ def write_cell(
             break
         part, size = slice(start, stop), stop - start
         info = {IMAGE: np.array([f"image-{i}" for i in range(start, stop)]), SECONDS: np.array([0.5])}
-        for column, name in zip(
-            ("target", "other", *(f"target{k + 1}" for k in range(2, len(names)))), names, strict=False
-        ):
+        columns = ("target", "other", *(f"target{k + 1}" for k in range(2, len(names))))
+        for column, name in zip(columns, names, strict=False):
             info[f"{INFO}{column}"] = np.array([name] * size)
             info[f"{INFO}{column}_index"] = np.arange(size)
             info[f"{INFO}{column}_logit"] = np.full(size, 2.0)

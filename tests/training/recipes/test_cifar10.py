@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from cdam_bench.backbones.loading import create_vit, load_backbone
 from cdam_bench.backbones.files import PACKAGED
+from cdam_bench.backbones.loading import create_vit, load_backbone
 from cdam_bench.datasets.cifar10 import Photographs, load_photographs
 from cdam_bench.datasets.preprocessing import Preprocessing
 from cdam_bench.training.recipes import cifar10
