@@ -156,7 +156,7 @@ COMMANDS = (
         "estimators=[cdam,attention_map]",
     ),
     Command(
-        "measure attention_share",
+        "measure attention-share",
         "how much of the logit's drop flows through the last attention of a network",
         "cdam_bench.benchmark.attention_share:measure_attention_share",
         "scripts/measure_attention_share",
