@@ -11,6 +11,7 @@ from cdam_bench.errors import UserError
 
 PACKAGED = Path(__file__).parents[1] / "weights"
 PROBE_SUFFIX = "_linear.safetensors"  # of the heads that `cdam-bench train probe` makes
+DIGITS_PREFIX = "digits_"  # of the networks that `cdam-bench train digits` makes; some come with the package
 
 
 def find_weights(name: str | Path, weights_dir: str | Path | None = None) -> Path:
@@ -35,6 +36,8 @@ def find_weights(name: str | Path, weights_dir: str | Path | None = None) -> Pat
     mend = "put it there or give its path"
     if str(name).endswith(PROBE_SUFFIX):
         mend = f"train it with `cdam-bench train probe`, or {mend}"
+    if str(name).startswith(DIGITS_PREFIX):
+        mend = f"make it by `cdam-bench train digits backbone={Path(name).stem}` (half an hour), or {mend}"
     raise UserError(f"weights file {name} not found (searched {searched}): {mend}")
 
 
