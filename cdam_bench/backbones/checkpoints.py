@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file
-from timm.layers import resample_abs_pos_embed
 from torch import Tensor, nn
 
 from cdam_bench.backbones.heads import LinearHead
+from cdam_bench.backbones.positions import prefix_of, resampled, resampling_of
 from cdam_bench.errors import UserError, require
 
 DINO_BLOCKS = 4  # blocks whose [CLS] DINO's official classifiers for ViT-S read (eval_linear.py --n_last_blocks 4)
@@ -73,7 +73,7 @@ def load_weights(vit: nn.Module, path: str | Path) -> nn.Module:
 
     The layout is recognised by the keys: timm, DINO (backbone alone, or full with `module.` and `backbone.` prefixes),
     DINOv2 with and without registers, DeiT, torchvision's vit_b_16, Lightning (`model.*` and `linear.*`). Position
-    embeddings of another grid are resampled (bicubic, antialiased). A classifier in the file is left out if `vit` has none.
+    embeddings of another grid are resampled (`resampling_of` says how). A classifier in the file is left out if `vit` has none.
 
     Args:
         vit: timm VisionTransformer.
@@ -177,7 +177,7 @@ def _resampled(positions: Tensor, vit: Any, path: str | Path) -> Tensor:
     """Position embeddings (1, P + N, D) for the grid of `vit`; as they are if they have its size already."""
     if positions.shape == vit.pos_embed.shape:
         return positions
-    prefix = 0 if getattr(vit, "no_embed_class", False) else vit.num_prefix_tokens
+    prefix = prefix_of(vit)
     count = positions.shape[1] - prefix
     side = math.isqrt(max(count, 0))
     require(
@@ -185,9 +185,7 @@ def _resampled(positions: Tensor, vit: Any, path: str | Path) -> Tensor:
         f"weights file {path} does not fit this architecture: its pos_embed {tuple(positions.shape)} is no square grid "
         f"after {prefix} prefix tokens",
     )
-    return resample_abs_pos_embed(
-        positions, new_size=list(vit.patch_embed.grid_size), old_size=[side, side], num_prefix_tokens=prefix
-    )
+    return resampled(positions, (side, side), vit.patch_embed.grid_size, prefix, resampling_of(vit))
 
 
 def load_head(path: str | Path, embed_dim: int, num_classes: int | None) -> nn.Module:

@@ -15,6 +15,7 @@ from cdam_bench.backbones.autograd_stages import OTHER_FAMILIES, MapStage, PvtSt
 from cdam_bench.backbones.heads import DistilledHeads, blocks_read, reads_mean, reads_pair
 from cdam_bench.backbones.last_block import is_standard
 from cdam_bench.backbones.last_stage import ClsStage, LastStage
+from cdam_bench.backbones.positions import set_input_size
 from cdam_bench.backbones.preprocessing import TimmPreprocessing, timm_settings
 from cdam_bench.errors import UserError, require
 
@@ -178,5 +179,5 @@ def resized(model: Any, image_size: tuple[int, int]) -> Any:
     other = copy(model)
     other._parameters = dict(model._parameters)  # set_input_size replaces pos_embed
     other._modules = {**model._modules, "patch_embed": copy(model.patch_embed)}
-    other.set_input_size(img_size=image_size)
+    set_input_size(other, image_size)
     return other.eval().requires_grad_(False)

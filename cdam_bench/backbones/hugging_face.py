@@ -15,8 +15,9 @@ from cdam_bench.backbones.heads import LinearHead
 from cdam_bench.backbones.hugging_face_files import ModelFiles, cell_name, find_model, model_preprocessor
 from cdam_bench.backbones.hugging_face_models import create_model, image_config
 from cdam_bench.backbones.hugging_face_preprocessing import HuggingFacePreprocessing, preprocessing_settings
-from cdam_bench.backbones.hugging_face_weights import resampled, to_timm
+from cdam_bench.backbones.hugging_face_weights import to_timm
 from cdam_bench.backbones.loading import checked_device, chosen_precision
+from cdam_bench.backbones.positions import Resampling, prefix_of, resampled, resampling_of, set_resampling
 from cdam_bench.errors import UserError, require
 
 Plain = dict[str, Any]
@@ -127,10 +128,9 @@ def _linear(weights: dict[str, Tensor], name: str, reads_mean: bool = False) -> 
 
 def _load(vit: Any, weights: dict[str, Tensor], config: Plain, name: str) -> None:
     """Put the weights into timm's model, or raise UserError naming those that do not fit."""
+    set_resampling(vit, Resampling(antialias=config["model_type"] == "dinov2_with_registers"))  # as transformers does
     if (positions := weights.get("pos_embed")) is not None:
-        prefix = 0 if getattr(vit, "no_embed_class", False) else vit.num_prefix_tokens
-        antialias = config["model_type"] == "dinov2_with_registers"
-        weights["pos_embed"] = resampled(positions, vit.patch_embed.grid_size[0], prefix, antialias)
+        weights["pos_embed"] = _for_grid(positions, vit)
     own = vit.state_dict()
     problems = []
     if missing := sorted(own.keys() - weights.keys()):
@@ -143,6 +143,15 @@ def _load(vit: Any, weights: dict[str, Tensor], config: Plain, name: str) -> Non
         problems.append(f"of another shape: {_some(misshapen)}")
     require(not problems, f"the weights of {name} do not fit its config.json (by timm's names): {'; '.join(problems)}")
     vit.load_state_dict(weights)
+
+
+def _for_grid(positions: Tensor, vit: Any) -> Tensor:
+    """Position embeddings in single precision, resampled for the grid of `vit` if they are of another square one."""
+    prefix = prefix_of(vit)
+    side = round(max(positions.shape[1] - prefix, 0) ** 0.5)
+    if side**2 + prefix != positions.shape[1]:
+        return positions
+    return resampled(positions.float(), (side, side), vit.patch_embed.grid_size, prefix, resampling_of(vit))
 
 
 def _some(names: list[str]) -> str:

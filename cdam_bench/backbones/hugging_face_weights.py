@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 Tensors = dict[str, Tensor]
@@ -155,22 +154,3 @@ LAST_STEPS = {
     "clip_vision_model": _with_classifier(norm=False),
     "siglip_vision_model": _with_classifier(norm=True),
 }
-
-
-def resampled(positions: Tensor, grid: int, prefix: int, antialias: bool) -> Tensor:
-    """Position embeddings (1, P + N, D) for a grid of other size, as `transformers` resamples them: bicubic.
-
-    Args:
-        positions: of a square grid after P prefix tokens.
-        grid: patches per side.
-        prefix: P.
-        antialias: of DINOv2 with registers alone.
-    Returns:
-        (1, P + grid², D), or `positions` as they are if they are of that size or of no square grid.
-    """
-    side = round((positions.shape[1] - prefix) ** 0.5)
-    if side == grid or side**2 + prefix != positions.shape[1]:
-        return positions
-    square = positions[:, prefix:].float().reshape(1, side, side, -1).permute(0, 3, 1, 2)  # (1, D, side, side)
-    square = F.interpolate(square, size=(grid, grid), mode="bicubic", align_corners=False, antialias=antialias)
-    return torch.cat([positions[:, :prefix].float(), square.flatten(2).transpose(1, 2)], 1)

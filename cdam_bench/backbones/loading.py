@@ -13,6 +13,7 @@ from cdam_bench.backbones.backbone import Backbone
 from cdam_bench.backbones.checkpoints import load_head, load_weights
 from cdam_bench.backbones.conv_stem import ConvStem
 from cdam_bench.backbones.files import find_weights
+from cdam_bench.backbones.positions import is_dinov2, set_input_size
 from cdam_bench.errors import UserError, nearest_names, one_line, require
 
 EMBED_LAYERS = {"conv_stem": ConvStem}  # by the names that configs use in model_args.embed_layer
@@ -63,8 +64,11 @@ def create_model(
             f"image_size={image_size} is not divisible by the patch size {patch}: "
             f"use {max(patch, image_size // patch * patch)}",
         )
+    # timm would resample the positions of pretrained weights in its own way
+    own_way = pretrained and is_dinov2(architecture)
+    size = options.pop("img_size", None) if own_way else None
     try:
-        return timm.create_model(architecture, pretrained=pretrained, **options)
+        model: Any = timm.create_model(architecture, pretrained=pretrained, **options)
     except TypeError as error:
         raise UserError(f"architecture={architecture} does not take these arguments: {error}") from error
     except OSError as error:  # no network and not in the cache
@@ -72,6 +76,9 @@ def create_model(
             f"weights of {architecture} could not be downloaded ({one_line(error)}): give a file as "
             "backbone.checkpoint=<path>, and backbone.pretrained=false"
         ) from error
+    if size is not None:
+        set_input_size(model, (size, size))
+    return model
 
 
 def check_architecture(architecture: str) -> None:
