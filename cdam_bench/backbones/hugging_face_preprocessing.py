@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as F
 
-from cdam_bench.backbones.preprocessing import Preprocessing
+from cdam_bench.backbones.preprocessing import Placement, Preprocessing, shorter_side
 from cdam_bench.errors import UserError, require, require_count, require_number
 
 Plain = dict[str, Any]
@@ -108,6 +108,15 @@ class HuggingFacePreprocessing(Preprocessing):
             either = F.crop(either, 0, 0, side, side)
         return self.normalised(either)
 
+    def placement(self, height: int, width: int) -> Placement:
+        side = self.image_size
+        if (height, width) == (side, side):
+            return Placement((1.0, 1.0), (0, 0), side)
+        sides = self.sides or [height, width]
+        new = shorter_side(height, width, sides[0]) if len(sides) == 1 else sides
+        top, left = (0, 0) if self.crop is None else [_corner(*pair) for pair in zip(new, self.crop, strict=True)]
+        return Placement((new[0] / height, new[1] / width), (top, left), side)
+
     def __str__(self) -> str:
         """What is done, in one line."""
         sides = "" if self.sides is None else "×".join(map(str, self.sides))
@@ -202,6 +211,11 @@ def _channels(name: str, values: Any) -> tuple[float, ...]:
     many = isinstance(listed, Sequence) and not isinstance(listed, str) and len(listed) == 3
     require(many, f"{name}={values}: give three numbers, one per channel")
     return tuple(require_number(name, value, -1000, 1000) for value in listed)
+
+
+def _corner(length: int, side: int) -> int:
+    """Where `_centre` begins; negative: the border before a shorter picture."""
+    return (length - side) // 2 if length >= side else -((side - length) // 2)
 
 
 def _centre(picture: Any, height: int, width: int) -> Any:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,6 +22,41 @@ def _channels(name: str, values: Sequence[float]) -> tuple[float, ...]:
     listed = isinstance(values, Sequence) and not isinstance(values, str) and len(values) == 3
     require(listed, f"{name}={values}: give three numbers, one per channel")
     return tuple(require_number(name, value, -1000, 1000) for value in values)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the pixels of a picture are in the image made of it: pixel (y, x) goes to (y · factors[0] − corner[0], …).
+
+    Args:
+        factors: of the resize, vertical and horizontal.
+        corner: where the crop begins in the resized picture, (top, left) in pixels; negative: a border comes before.
+        image_size: side of the image, in pixels.
+    """
+
+    factors: tuple[float, float]
+    corner: tuple[int, int]
+    image_size: int
+
+    def boxes(self, boxes: Tensor) -> Tensor:
+        """Boxes (..., 4), [top, left, bottom, right) in pixels of the picture → (..., 4) long, of the image, and clipped to it.
+
+        Raises:
+            UserError: for a box of which nothing is in the image.
+        """
+        placed = boxes * torch.tensor(self.factors * 2) - torch.tensor(self.corner * 2)
+        placed = placed.round().long().clamp(0, self.image_size)
+        require(
+            bool((placed[..., 2:] > placed[..., :2]).all()),
+            f"the preprocessing, whose crop is {self.image_size} pixels wide and begins at {self.corner}, cuts an annotated object "
+            "off: crop less (backbone.preprocessing.resize or crop_pct), or use a dataset without boxes",
+        )
+        return placed
+
+
+def centre_corner(length: int, side: int) -> int:
+    """Where torchvision's centre crop of `side` pixels begins; negative: the border before a shorter picture."""
+    return round((length - side) / 2) if length >= side else -((side - length) // 2)
 
 
 class Preprocessing:
@@ -65,6 +101,18 @@ class Preprocessing:
             picture = F.center_crop(picture, [self.image_size, self.image_size])
         return self.normalised(picture)
 
+    def placement(self, height: int, width: int) -> Placement:
+        """Where the pixels of a drawn picture (3, H, W) are in its image."""
+        side = self.image_size
+        if (height, width) == (side, side):
+            return Placement((1.0, 1.0), (0, 0), side)
+        return self._placement((height, width), shorter_side(height, width, self.resize))
+
+    def _placement(self, old: Sequence[int], new: Sequence[int]) -> Placement:
+        """Of a picture resized from `old` to `new`, both (H, W), whose centre is cropped."""
+        factors, corner = (new[0] / old[0], new[1] / old[1]), [centre_corner(length, self.image_size) for length in new]
+        return Placement(factors, (corner[0], corner[1]), self.image_size)
+
     def normalised(self, picture: Image.Image | Tensor) -> Tensor:
         """Picture (PIL, or (3, H, W) in [0, 1]) of any size → (3, H, W), normalised."""
         if isinstance(picture, Image.Image):
@@ -76,6 +124,12 @@ class Preprocessing:
         mean = torch.tensor(self.mean, device=images.device)[:, None, None]
         std = torch.tensor(self.std, device=images.device)[:, None, None]
         return (images * std + mean).clamp(0, 1)
+
+
+def shorter_side(height: int, width: int, length: int) -> tuple[int, int]:
+    """(H, W) of a picture whose shorter side is resized to `length`, as torchvision rounds."""
+    shorter = min(height, width)
+    return (length, int(length * width / shorter)) if height <= width else (int(length * height / shorter), length)
 
 
 PICTURES_ONLY = ("lanczos", "hamming", "box")  # filters that torch has not for tensors
@@ -136,6 +190,11 @@ class TimmPreprocessing(Preprocessing):
         }[self.crop_mode]
         numbers = (" ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
         return f"{first} ({self.interpolation.value}), centre {self.image_size}², mean {next(numbers)}, std {next(numbers)}"
+
+    def placement(self, height: int, width: int) -> Placement:
+        size = self._size(width, height)
+        new = shorter_side(height, width, size[0]) if len(size) == 1 else size
+        return self._placement((height, width), new)
 
     def _size(self, width: int, height: int) -> list[int]:
         """(H, W) to which a picture is resized, or the length of its shorter side alone."""

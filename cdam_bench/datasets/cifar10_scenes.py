@@ -102,7 +102,7 @@ class Cifar10(DrawnScenes):
             image_id=f"{self.seed}-{index:05d}-{self.photographs.names[place]}",
             image=self.preprocessing(picture),
             targets=(int(self.photographs.labels[place]),) if self.annotated else (),
-            boxes=_scaled(quadrant_boxes()[[quadrant]], self.preprocessing),
+            boxes=self.preprocessing.placement(CANVAS, CANVAS).boxes(quadrant_boxes()[[quadrant]]),
         )
 
 
@@ -139,9 +139,5 @@ class Cifar10Grid(DrawnScenes):
             image_id=f"{self.seed}-{index:05d}",
             image=self.preprocessing(mosaics(self.photographs.images[places][None])[0] / 255),
             targets=tuple(classes[quadrants].tolist()),
-            boxes=_scaled(quadrant_boxes()[quadrants], self.preprocessing),
+            boxes=self.preprocessing.placement(CANVAS, CANVAS).boxes(quadrant_boxes()[quadrants]),
         )
-
-
-def _scaled(boxes: Tensor, preprocessing: Preprocessing) -> Tensor:
-    return (boxes * (preprocessing.image_size / CANVAS)).round().long()

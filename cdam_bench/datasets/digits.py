@@ -49,7 +49,7 @@ class DigitScenes(DrawnScenes):
         preprocessing: how the 64×64 picture becomes the backbone's input.
         annotated: give the classes as targets (one object or more); if not, the predicted class is the target.
     Raises:
-        UserError: for numbers that cannot be.
+        UserError: for numbers that cannot be, and at a scene of which the preprocessing cuts a digit off.
     """
 
     class_names = CLASS_NAMES
@@ -71,12 +71,11 @@ class DigitScenes(DrawnScenes):
 
     def draw(self, index: int) -> Sample:
         pictures, classes, boxes = render_scenes([(self.seed, index)], self.num_objects, self.split)
-        scale = self.preprocessing.image_size / SIDE
         return Sample(
             image_id=f"{self.split}-{self.num_objects}-{self.seed}-{index:05d}",
             image=self.preprocessing(pictures[0]),
             targets=tuple(classes[0].tolist()) if self.annotated else (),
-            boxes=(boxes[0] * scale).round().long(),
+            boxes=self.preprocessing.placement(SIDE, SIDE).boxes(boxes[0]),
         )
 
 

@@ -112,6 +112,12 @@ def test_scenes_are_resized_with_their_boxes_for_a_larger_backbone(kind, data_di
 
 
 @pytest.mark.parametrize("kind", [Cifar10, Cifar10Grid])
+def test_boxes_are_those_of_the_picture_that_is_left_after_the_crop(kind, data_dir):
+    whole, cropped = kind(data_dir, PLAIN, num_images=1)[0], kind(data_dir, Preprocessing(48, 64), num_images=1)[0]
+    assert torch.equal(cropped.boxes, (whole.boxes - 8).clamp(0, 48))
+
+
+@pytest.mark.parametrize("kind", [Cifar10, Cifar10Grid])
 @pytest.mark.parametrize("settings", [{"num_images": 0}, {"seed": -1}])
 def test_impossible_settings_are_named(kind, settings, data_dir):
     with pytest.raises(UserError, match=next(iter(settings))):

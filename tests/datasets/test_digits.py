@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from cdam_bench.datasets import DigitScenes, Preprocessing
+from cdam_bench.backbones.preprocessing import TimmPreprocessing
+from cdam_bench.datasets import DigitScenes, Preprocessing, digits
 from cdam_bench.datasets.digits import glyphs, render_scenes
 from cdam_bench.errors import UserError
 
@@ -70,6 +71,32 @@ def test_scenes_are_resized_with_their_boxes_for_a_larger_backbone():
     large = DigitScenes(2, Preprocessing(128))[0]
     assert large.image.shape == (3, 128, 128)
     assert torch.equal(large.boxes, small.boxes * 2)
+
+
+@pytest.mark.parametrize(
+    "preprocessing",
+    [TimmPreprocessing(112, 0.875), TimmPreprocessing(64, 0.9), Preprocessing(96, 112)],
+    ids=["timm", "timm of the same size", "resize and crop"],
+)
+def test_boxes_hold_the_digit_of_the_picture_that_is_left_after_the_crop(preprocessing, monkeypatch):
+    """The digit is what a scene without it lacks."""
+    dataset = DigitScenes(1, preprocessing, num_images=12)
+    samples = [dataset[i] for i in range(len(dataset))]
+    masks = digits._glyph_masks
+    monkeypatch.setattr(digits, "_glyph_masks", lambda plan, split: 0 * masks(plan, split))
+    for i, sample in enumerate(samples):
+        grounds, _, _ = render_scenes([(0, i)], 1, "test")
+        digit = preprocessing.to_pixels(sample.image) - preprocessing.to_pixels(preprocessing(grounds[0]))
+        seen = digit.abs().amax(0) > 0.25
+        rows, columns = seen.any(1).nonzero(), seen.any(0).nonzero()
+        found = torch.stack([rows.min(), columns.min(), rows.max() + 1, columns.max() + 1])
+        assert (found - sample.boxes[0]).abs().max() <= 3  # strokes fade over a pixel or two
+
+
+def test_a_digit_that_is_cropped_away_is_an_error():
+    dataset = DigitScenes(1, Preprocessing(16, 64), num_images=100)
+    with pytest.raises(UserError, match=r"cuts an annotated object off: crop less \(backbone\.preprocessing\.resize"):
+        [dataset[i] for i in range(len(dataset))]
 
 
 @pytest.mark.parametrize("settings", [{"num_images": 0}, {"num_objects": 3}, {"seed": -1}, {"split": "valid"}])
