@@ -36,11 +36,14 @@ lidc-demo: setup  ## phantom nodules: make, fine-tune a small ViT, explain, tabl
 	$(BIN)/cdam-bench tables results_dir=results/lidc_demo
 	$(BIN)/cdam-bench figures results_dir=results/lidc_demo
 
-reference:  ## copy the tables and figures of the demo and of experiment=cifar10 to results/reference/, which is committed
+reference:  ## copy the tables and the main figures of the demo and of experiment=cifar10 to results/reference/, which is committed
 	for cells in digits/digits_vit digits_multi/digits_vit cifar10/cifar10_vit cifar10_grid/cifar10_vit; do \
 	    test -d results/tables/$$cells || continue; \
 	    mkdir -p results/reference/$${cells%/*} && \
-	    cp results/tables/$$cells/*.* results/figures/$$cells/*.png results/reference/$${cells%/*}/; \
+	    cp results/tables/$$cells/*.* results/reference/$${cells%/*}/ && \
+	    for figure in maps scores fidelity_patch box_sensitivity cost; do \
+	        cp results/figures/$$cells/$$figure.png results/reference/$${cells%/*}/ 2>/dev/null || true; \
+	    done; \
 	done
 
 test: setup  ## the ordinary test suite, a process per core

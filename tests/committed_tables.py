@@ -1,7 +1,8 @@
 """Tables of a page that repeat committed results.
 
 Before each stands `<!-- table: DATASET means SCORE … -->`, `<!-- table: DATASET differences SCORE … -->` (from CDAM), or
-`<!-- table: DATASET agreement -->`.
+`<!-- table: DATASET agreement -->`. A table of claims stands after `<!-- claims: DATASET … -->`: a claim, what decides it (`method`, `score`:
+the method's difference from CDAM), and for every dataset the difference, its interval and a verdict.
 """
 
 import re
@@ -15,6 +16,7 @@ from cdam_bench.drawing.names import display_name
 REFERENCE = Path(__file__).parents[1] / "results" / "reference"
 PAIRED = ("differences", "agreement")
 MARK = re.compile(r"<!-- table: (\S+) (means|differences|agreement)(.*?) -->\n((?:\|.*\n)+)")
+CLAIMS = re.compile(r"<!-- claims: (.*?) -->\n((?:\|.*\n)+)")
 NUMBER = re.compile(r"−?\d+(?:\.\d+)?")
 
 
@@ -57,3 +59,27 @@ def check_rows(rows: list[str], values: pd.DataFrame, scores: list[str]) -> None
                 assert float(text.replace("−", "-")) == pytest.approx(value, abs=0.51 * 10**-decimals), (name, score)
             if "p_holm" in expected:
                 assert cell.startswith("**") == (expected["p_holm"] <= 0.05), (name, score)
+
+
+def check_claims(page: str) -> int:
+    """Every cell of a table of claims says what the committed paired test says; returns how many there are."""
+    checked = 0
+    for datasets, text in CLAIMS.findall(page):
+        _heading, _rule, *rows = text.splitlines()
+        for row in rows:
+            _claim, decides, *cells = (cell.strip() for cell in row.strip("|").split("|"))
+            method, score = re.findall(r"`([^`]+)`", decides)
+            for dataset, cell in zip(datasets.split(), cells, strict=True):
+                found = committed(dataset, "differences").set_index(["estimator", "score"]).loc[(method, score)]
+                assert cell == claim_cell(found, score), (dataset, method, score)
+                checked += 1
+    return checked
+
+
+def claim_cell(found: pd.Series, score: str) -> str:
+    """Difference from CDAM, its interval, and what the paired test corrected over the whole comparison says of it."""
+    decimals = 2 if score == "right_box" else 1 if "box" in score else 0
+    texts = [f"{value:.{decimals}f}" for value in found[["mean", "low", "high"]]]
+    mean, low, high = (text.lstrip("-") if not text.strip("-0.") else text.replace("-", "−") for text in texts)
+    verdict = "not shown" if found["p_holm"] > 0.05 else "**higher**" if found["mean"] > 0 else "**lower**"
+    return f"{mean} [{low}, {high}] {verdict}"

@@ -13,7 +13,7 @@ from cdam_bench.reporting.comparisons import read_comparisons
 from cdam_bench.reporting.figures import comparison_figures
 from cdam_bench.reporting.paired import write_paired
 from cdam_bench.reporting.tables import write_tables
-from tests.committed_tables import check_tables
+from tests.committed_tables import check_claims, check_tables
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -116,3 +116,12 @@ def test_the_tables_are_the_committed_ones():
 def test_the_tables_of_the_findings_are_the_committed_ones():
     findings = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
     assert check_tables(findings) == findings.count("<!-- table:") > 0
+
+
+def test_the_verdicts_of_the_findings_are_the_committed_tests():
+    assert check_claims((ROOT / "docs" / "findings.md").read_text(encoding="utf-8")) > 20
+
+
+def test_the_tables_of_the_families_are_the_committed_ones():
+    families = (ROOT / "docs" / "families.md").read_text(encoding="utf-8")
+    assert check_tables(families) == families.count("<!-- table:") > 0

@@ -9,8 +9,6 @@ the [CLS] residual stream that goes around it (metrics/paths.py), x an image and
 They need not add up to one: f is not linear. Ratios of sums, because an image whose logit hardly drops has no share of its own.
 """
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +18,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
+from cdam_bench.benchmark.interval_files import write_intervals
 from cdam_bench.benchmark.targets import (
     COMPETING,
     TARGET_ORDERS,
@@ -39,7 +38,7 @@ from cdam_bench.statistics import RESAMPLES, Interval, mean_intervals, wilson_in
 from cdam_bench.statistics.resampling import SEED, resampled
 from cdam_bench.store.files import write_atomically
 
-FIELDS = ("dataset", "backbone", "fill", "measure", "value", "low", "high", "images")
+LABELS = ("dataset", "backbone", "fill", "measure")
 MEASURES = {  # name → heading
     "drop": "drop of the logit",
     "left": "left of the logit",
@@ -213,14 +212,8 @@ def measure_attention_share(config: DictConfig) -> None:
     names = (config.names.dataset, config.names.backbone)
     text = as_markdown(*names, shares)
     print(text, end="")
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(FIELDS)
-    for fill, own in shares.items():
-        for measure_, found in own.items():
-            numbers = (f"{value:.7g}" for value in (found.mean, found.low, found.high))
-            writer.writerow([*names, fill, measure_, *numbers, found.count])
-    write_atomically(Path(f"{config.output}.csv"), buffer.getvalue().encode())
+    found = {(*names, fill, measure_): one for fill, own in shares.items() for measure_, one in own.items()}
+    write_intervals(Path(f"{config.output}.csv"), LABELS, found)
     write_atomically(Path(f"{config.output}.md"), text.encode())
 
 

@@ -1,19 +1,17 @@
 """By what a packaged network is chosen: how well it reads, and whether it depends on the right object. No map is looked at."""
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
 import torch
 from omegaconf import DictConfig
 
+from cdam_bench.benchmark.interval_files import write_intervals
 from cdam_bench.configs import build_backbone, build_dataset, build_preprocessing
 from cdam_bench.datasets import collate
 from cdam_bench.errors import require, require_count
 from cdam_bench.metrics.object_occlusion import names_right_object, occlusion_drops
 from cdam_bench.statistics import Interval, mean_intervals
-from cdam_bench.store.files import write_atomically
 
 MEASURES = {
     "all_in_top": "all annotated classes among the top outputs",
@@ -59,11 +57,7 @@ def measure_network(config: DictConfig) -> None:
         config: composed from conf/scripts/measure_network.yaml.
     """
     scores = network_scores(config)
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(("measure", "mean", "low", "high", "n"))
     for name, interval in scores.items():
-        writer.writerow([name, *(f"{v:.7g}" for v in (interval.mean, interval.low, interval.high)), interval.count])
         shown = ", ".join(f"{100 * value:.1f}" for value in (interval.low, interval.high))
         print(f"{MEASURES[name]}: {100 * interval.mean:.1f} % [{shown}] of {interval.count} images")
-    write_atomically(Path(config.output), buffer.getvalue().encode())
+    write_intervals(Path(config.output), ("measure",), {(name,): interval for name, interval in scores.items()})

@@ -1,7 +1,5 @@
 """How alike the maps of several methods are: rank correlation patch by patch, image by image."""
 
-import csv
-import io
 from itertools import combinations
 from pathlib import Path
 
@@ -9,6 +7,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
+from cdam_bench.benchmark.interval_files import write_intervals
 from cdam_bench.benchmark.targets import choose_targets
 from cdam_bench.configs import build_backbone, build_dataset, build_preprocessing, choices, compose, instantiate
 from cdam_bench.datasets import Batch, collate
@@ -16,7 +15,6 @@ from cdam_bench.errors import require, require_count, require_text, unknown_name
 from cdam_bench.estimators import Estimator
 from cdam_bench.metrics.ranking import average_per_patch
 from cdam_bench.statistics import Interval, mean_intervals, rank_correlations
-from cdam_bench.store.files import write_atomically
 
 READINGS = {"signed": lambda maps: maps, "absolute": np.abs}
 
@@ -77,11 +75,6 @@ def measure_maps(config: DictConfig) -> None:
         config: composed from conf/scripts/measure_maps.yaml.
     """
     correlations = map_correlations(config)
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(("first", "second", "reading", "spearman", "low", "high", "n"))
-    for names, interval in correlations.items():
-        numbers = [f"{value:.7g}" for value in (interval.mean, interval.low, interval.high)]
-        writer.writerow([*names, *numbers, interval.count])
-        print(f"{names[0]} and {names[1]}, {names[2]}: {interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]")
-    write_atomically(Path(config.output), buffer.getvalue().encode())
+    for (first, second, reading), interval in correlations.items():
+        print(f"{first} and {second}, {reading}: {interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]")
+    write_intervals(Path(config.output), ("first", "second", "reading"), correlations, "spearman")

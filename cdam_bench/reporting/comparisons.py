@@ -162,6 +162,29 @@ def _grouped(cells: Iterable[CellResult], key: Callable[[CellResult], Any]) -> l
     return [(value, list(members)) for value, members in groupby(sorted(cells, key=key), key=key)]
 
 
+def write_pages(
+    comparisons: Iterable[Comparison], output_dir: Path, kind: str, pages: Callable[[Comparison], dict[str, str]]
+) -> list[Path]:
+    """Write pages beside the tables of each comparison, and take away those that no longer hold.
+
+    Args:
+        comparisons: from `read_comparisons`.
+        output_dir: created if need be.
+        kind: of pages; see `remove_stale`.
+        pages: a comparison → its pages: file name, as "differences.csv", → text.
+    Returns:
+        The files written.
+    """
+    written = []
+    for comparison in comparisons:
+        for name, text in pages(comparison).items():
+            path = output_dir / comparison.file_name(*name.rsplit(".", 1))
+            write_atomically(path, text.encode(), durable=False)
+            written.append(path)
+    remove_stale(written, kind)
+    return written
+
+
 def remove_stale(written: list[Path], kind: str) -> None:
     """Delete files that an earlier run wrote and this one did not, so that nothing outdated stands beside the new ones.
 

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from cdam_bench.reporting.comparisons import Comparison, remove_stale
+from cdam_bench.reporting.comparisons import Comparison, write_pages
 from cdam_bench.reporting.formats import WILSON, format_interval, format_number, row_name
 from cdam_bench.reporting.intervals import interval_words, proportions, score_intervals
 from cdam_bench.reporting.layout import layout
 from cdam_bench.reporting.markdown import markdown_rows
 from cdam_bench.statistics import mean_intervals
 from cdam_bench.store.columns import Column
-from cdam_bench.store.files import write_atomically
 
 TARGET = re.compile(r"target\d*|other")  # columns of scores.csv with the names of the outputs explained
 
@@ -26,15 +25,13 @@ def write_outputs(comparisons: list[Comparison], output_dir: Path) -> list[Path]
     Returns:
         The files written.
     """
-    written = []
-    for comparison in comparisons:
-        if comparison.outputs == "quantities":
-            path = output_dir / comparison.file_name("outputs", "md")
-            text = f"## {comparison.title}: maps of each output\n\n{outputs_markdown(comparison)}"
-            write_atomically(path, text.encode(), durable=False)
-            written.append(path)
-    remove_stale(written, "outputs")
-    return written
+    return write_pages(comparisons, output_dir, "outputs", _pages)
+
+
+def _pages(comparison: Comparison) -> dict[str, str]:
+    if comparison.outputs != "quantities":
+        return {}
+    return {"outputs.md": f"## {comparison.title}: maps of each output\n\n{outputs_markdown(comparison)}"}
 
 
 def outputs_markdown(comparison: Comparison) -> str:

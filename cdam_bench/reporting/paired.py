@@ -7,7 +7,7 @@ import numpy as np
 
 from cdam_bench.drawing.names import display_name
 from cdam_bench.reporting.agreement import agreement_csv, agreement_page, agreements
-from cdam_bench.reporting.comparisons import Comparison, remove_stale
+from cdam_bench.reporting.comparisons import Comparison, write_pages
 from cdam_bench.reporting.formats import format_interval, remaining_sentences
 from cdam_bench.reporting.intervals import BOOTSTRAP, difference_intervals, interval_words, proportions
 from cdam_bench.reporting.layout import compared, everywhere
@@ -16,7 +16,6 @@ from cdam_bench.reporting.remaining import remaining_logit
 from cdam_bench.reporting.significance import Family, family_of
 from cdam_bench.statistics import Interval, standardised_intervals
 from cdam_bench.store.columns import Column
-from cdam_bench.store.files import write_atomically
 
 REFERENCE = "cdam"  # the method that the others are subtracted from
 EXTENSIONS = ("md", "csv")
@@ -145,20 +144,19 @@ def write_paired(comparisons: list[Comparison], output_dir: Path) -> list[Path]:
     Returns:
         The files written.
     """
-    written = []
-    for comparison in comparisons:
-        if comparison.outputs == "quantities":  # each output has a column of its own in outputs.py's tables
-            continue
-        differing, agreeing = differences(comparison), agreements(comparison)
-        texts = {}
-        if differing:
-            texts["differences"] = (differences_page(comparison, differing), differences_csv(differing))
-        if agreeing.pairs:
-            texts["agreement"] = (agreement_page(comparison, agreeing), agreement_csv(agreeing))
-        for name, contents in texts.items():
-            for extension, content in zip(EXTENSIONS, contents, strict=True):
-                path = output_dir / comparison.file_name(name, extension)
-                write_atomically(path, content.encode(), durable=False)
-                written.append(path)
-    remove_stale(written, "paired")
-    return written
+    return write_pages(comparisons, output_dir, "paired", _pages)
+
+
+def _pages(comparison: Comparison) -> dict[str, str]:
+    if comparison.outputs == "quantities":  # each output has a column of its own in outputs.py's tables
+        return {}
+    differing, agreeing = differences(comparison), agreements(comparison)
+    pages = {}
+    if differing:
+        pages |= {
+            "differences.md": differences_page(comparison, differing),
+            "differences.csv": differences_csv(differing),
+        }
+    if agreeing.pairs:
+        pages |= {"agreement.md": agreement_page(comparison, agreeing), "agreement.csv": agreement_csv(agreeing)}
+    return pages

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import norm, spearmanr, t
 
 from cdam_bench.drawing.names import display_name
-from cdam_bench.reporting.comparisons import Comparison, remove_stale
+from cdam_bench.reporting.comparisons import Comparison, write_pages
 from cdam_bench.reporting.formats import format_interval, format_number
 from cdam_bench.reporting.layout import layout
 from cdam_bench.reporting.markdown import markdown_rows
@@ -17,12 +17,10 @@ from cdam_bench.reporting.paper import PAPER_BACKBONE, paper_numbers
 from cdam_bench.reporting.significance import SIGNIFICANCE
 from cdam_bench.statistics import Interval, holm, mean_intervals
 from cdam_bench.store.columns import Column
-from cdam_bench.store.files import write_atomically
 
 PAPER_IMAGES = 1000  # of each subset
 ENOUGH = 10  # images: with fewer, a mean and a spread say nothing
 POWER = 0.8  # of the test, at the difference that is called visible
-EXTENSIONS = ("md", "csv")
 
 # what the paper leaves open and each number depends on; the defaults are docs/choices.md's
 EVERYWHERE = "the linear head's training run, the images drawn"
@@ -197,12 +195,11 @@ def write_paper_check(comparisons: list[Comparison], output_dir: Path) -> list[P
     Returns:
         The files written.
     """
-    written = []
-    for comparison in comparisons:
-        checks = paper_checks(comparison)
-        for extension, convert in zip(EXTENSIONS, (check_page, check_csv), strict=True) if checks else ():
-            path = output_dir / comparison.file_name("paper_check", extension)
-            write_atomically(path, convert(comparison, checks).encode(), durable=False)
-            written.append(path)
-    remove_stale(written, "paper_check")
-    return written
+    return write_pages(comparisons, output_dir, "paper_check", _pages)
+
+
+def _pages(comparison: Comparison) -> dict[str, str]:
+    checks = paper_checks(comparison)
+    if not checks:
+        return {}
+    return {"paper_check.md": check_page(comparison, checks), "paper_check.csv": check_csv(comparison, checks)}

@@ -10,7 +10,7 @@ import torch
 
 from cdam_bench.backbones import Backbone
 from cdam_bench.benchmark.attention_share import (
-    FIELDS,
+    LABELS,
     MEASURES,
     Drops,
     last_block_drops,
@@ -78,7 +78,7 @@ def test_the_command_writes_a_csv_and_a_markdown_table_that_agree(tmp_path, caps
     assert run(settings) == 0
     with output.with_suffix(".csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == FIELDS
+    assert tuple(rows[0]) == (*LABELS, "mean", "low", "high", "n")
     assert {(row["fill"], row["measure"]) for row in rows} == {
         (fill, name) for fill in ("black", "other_image") for name in MEASURES
     }
@@ -86,7 +86,7 @@ def test_the_command_writes_a_csv_and_a_markdown_table_that_agree(tmp_path, caps
     assert text in capsys.readouterr().out
     for row in rows:
         if row["measure"] == "drop":
-            assert f"| {row['fill']} | {float(row['value']):.2f} [" in text
+            assert f"| {row['fill']} | {float(row['mean']):.2f} [" in text
     before = output.with_suffix(".csv").read_text().splitlines()
     assert run((*settings[:1], "batch_size=2", *settings[2:])) == 0
     for old, new in zip(before[1:], output.with_suffix(".csv").read_text().splitlines()[1:], strict=True):
