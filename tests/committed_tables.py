@@ -1,8 +1,8 @@
 """Tables of a page that repeat committed results.
 
 Before each stands `<!-- table: DATASET means SCORE … -->`, `<!-- table: DATASET differences SCORE … -->` (from CDAM), or
-`<!-- table: DATASET agreement -->`. A table of claims stands after `<!-- claims: DATASET … -->`: a claim, what decides it (`method`, `score`:
-the method's difference from CDAM), and for every dataset the difference, its interval and a verdict.
+`<!-- table: DATASET agreement -->`. A table of claims stands after `<!-- claims: DATASET … -->`: a claim, what decides it
+(`method`, `score`: the method's difference from CDAM), and for every dataset the difference, its interval and a verdict.
 """
 
 import re
