@@ -125,3 +125,14 @@ def test_the_verdicts_of_the_findings_are_the_committed_tests():
 def test_the_tables_of_the_families_are_the_committed_ones():
     families = (ROOT / "docs" / "families.md").read_text(encoding="utf-8")
     assert check_tables(families) == families.count("<!-- table:") > 0
+
+
+def test_the_attention_shares_of_the_findings_are_the_committed_ones():
+    findings = (ROOT / "docs" / "findings.md").read_text(encoding="utf-8")
+    files = sorted((ROOT / "results" / "reference" / "attention_share").glob("*.csv"))
+    assert len(files) == 3
+    for file in files:
+        share = pd.read_csv(file).set_index("measure").loc["attention_share"]
+        mean, low, high = (round(100 * share[name]) for name in ("mean", "low", "high"))
+        (row,) = [line for line in findings.splitlines() if line.startswith(f"| `{file.stem}` |")]
+        assert row.endswith(f"| {mean} % [{low}, {high}] |")
