@@ -13,7 +13,7 @@ from cdam_bench.reporting.comparisons import read_comparisons
 from cdam_bench.reporting.figures import comparison_figures
 from cdam_bench.reporting.paired import write_paired
 from cdam_bench.reporting.tables import write_tables
-from tests.committed_tables import check_claims, check_tables
+from tests.committed_tables import check_claims, check_tables, committed
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -122,9 +122,27 @@ def test_the_verdicts_of_the_findings_are_the_committed_tests():
     assert check_claims((ROOT / "docs" / "findings.md").read_text(encoding="utf-8")) > 20
 
 
-def test_the_tables_of_the_families_are_the_committed_ones():
-    families = (ROOT / "docs" / "families.md").read_text(encoding="utf-8")
-    assert check_tables(families) == families.count("<!-- table:") > 0
+FAMILY_COLUMNS = [
+    ("cdam", "delta_A_LIF-MIF_patch", 0),
+    ("cdam", "delta_A_box", 1),
+    ("cdam", "right_box", 2),
+    ("integrated_cdam", "right_box", 2),
+    ("gradcam", "right_box", 2),
+    ("random", "right_box", 2),
+]
+
+
+def test_the_scores_of_the_families_are_the_committed_ones():
+    page = (ROOT / "docs" / "families.md").read_text(encoding="utf-8")
+    folders = sorted(path for path in (ROOT / "results" / "reference" / "families").iterdir() if path.is_dir())
+    assert len(folders) == 5
+    for folder in folders:
+        (row,) = [line for line in page.splitlines() if line.startswith(f"| `{folder.name}` | ") and "[" in line]
+        shown = [cell.strip() for cell in row.strip("|").split("|")][-len(FAMILY_COLUMNS) :]
+        values = committed(f"families/{folder.name}", "means").set_index(["estimator", "score"])
+        for (method, score, decimals), cell in zip(FAMILY_COLUMNS, shown, strict=True):
+            mean, low, high = (f"{values.loc[(method, score)][name]:.{decimals}f}" for name in ("mean", "low", "high"))
+            assert cell.replace("−", "-") == f"{mean} [{low}, {high}]", (folder.name, method, score)
 
 
 def test_the_attention_shares_of_the_findings_are_the_committed_ones():
