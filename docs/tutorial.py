@@ -61,12 +61,13 @@ by_concept = cdam_bench.explain(PICTURE, with_concept, [CDAM(), AttentionMap()],
 print(by_concept.table())
 
 # %% [markdown]
-# The concept's map and the map of the class are close, though the concept has seen no labels and no training:
+# How alike are the concept's map and the map of the class? The concept was given no labels (the backbone was trained with them). In this
+# network they are related, not equal:
 
 # %%
 r = correlation(by_concept.maps["cdam"]["fourness"].ravel(), cdam["4"].ravel())
 print(f"correlation of the concept's CDAM with the class's: {r:.2f}")
-assert r > 0.5
+assert 0.1 < r < 1
 
 # %% [markdown]
 # ## Why CDAM follows attention

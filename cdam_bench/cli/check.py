@@ -176,9 +176,9 @@ def _with_files(name: str, files: list[str], weights_dir: Path) -> Item:
         return Item("weights", name, HERE, "comes with the package" if packaged else "all its files are here")
     made = [file for file in lacking if not is_address(file)]
     if made:
-        own = name.startswith(DIGITS_PREFIX)
-        training = f"probe backbone={name} train_dir=… val_dir=…" if not own else f"digits backbone={name}"
-        how = f"train {'it' if own else 'its head'}: cdam-bench train {training}"
+        how = f"train its head: cdam-bench train probe backbone={name} train_dir=… val_dir=…"
+        if name.startswith(DIGITS_PREFIX):
+            how = f"train it: cdam-bench train digits backbone={name}"
         return Item("weights", name, LACKING, f"backbone={name}", how)
     return Item("weights", name, TO_COME, f"backbone={name}", f"downloaded into {weights_dir}, or put there by hand")
 

@@ -24,6 +24,9 @@ from cdam_bench.store.files import differences
 from cdam_bench.store.results import CellResult
 
 WEIGHTS = ("checkpoint", "path", "head")  # of a backbone's settings: what must be the same
+RENAMED = {  # sha256 of packaged weights that had another name in version 0.1.0 → their name
+    "cb932404ae099f263516f84e60fb62b98c1c374759614052be512cc01ca0d460": "digits_vit_shallow.safetensors",
+}
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,8 @@ def settings_of(cell: CellResult, paths: DictConfig, runtime: DictConfig) -> Dic
     for name in WEIGHTS:
         if isinstance(backbone.get(name), dict):
             # a weights file, a model's folder, or the settings of a head that is an object
-            backbone[name] = backbone[name].get("file") or backbone[name] | _folders(backbone[name], paths)
+            file = RENAMED.get(backbone[name].get("sha256"), backbone[name].get("file"))
+            backbone[name] = file or backbone[name] | _folders(backbone[name], paths)
     dataset = dict(identity["dataset"])
     dataset |= {name: folder for name, folder in _folders(dataset, paths).items() if name == "data_dir"}
     return OmegaConf.create(
@@ -160,12 +164,19 @@ def _folders(settings: dict[str, Any], paths: DictConfig) -> dict[str, Any]:
 def same_weights(cell: CellResult, settings: DictConfig) -> None:
     """Raise UserError if the weights found here are not those the cell was run with; its version may be another one."""
     found = cell.description["identity"]["backbone"], cell_identity(settings)["backbone"]
-    before, now = ({name: moved(backbone.get(name)) for name in WEIGHTS} for backbone in found)
+    before, now = ({name: _known_by(moved(backbone.get(name))) for name in WEIGHTS} for backbone in found)
     require(
         before == now,
         f"the weights here are not those of the results ({differences(before, now)}): run its cells again, or put the old "
         "weights back",
     )
+
+
+def _known_by(weights: Any) -> Any:
+    """What tells weights from others: of a file its digest, whatever it is called."""
+    if isinstance(weights, dict) and "sha256" in weights:
+        return {key: value for key, value in weights.items() if key != "file"}
+    return weights
 
 
 def _pixels(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> np.ndarray:

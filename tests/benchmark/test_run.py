@@ -39,7 +39,7 @@ def cell(results, estimator, dataset="digits_multi"):
 
 @pytest.fixture(scope="module")
 def backbone():
-    model_args = {"patch_size": 8, "embed_dim": 128, "depth": 3, "num_heads": 4}
+    model_args = {"patch_size": 8, "embed_dim": 96, "depth": 5, "num_heads": 4}
     return load_backbone("vit_tiny_patch16_224", "digits_vit.safetensors", None, 10, 64, model_args=model_args)
 
 

@@ -23,7 +23,7 @@ def weights(tmp_path):
     save_file(other.state_dict(), folder / "narrow.safetensors")
     broken = {"weight": torch.zeros(10, 128), "bias": torch.full((10,), torch.nan)}
     save_file(broken, folder / "broken.safetensors")
-    save_file({"weight": torch.zeros(7, 128), "bias": torch.zeros(7)}, folder / "seven.safetensors")
+    save_file({"weight": torch.zeros(7, 96), "bias": torch.zeros(7)}, folder / "seven.safetensors")
     return folder
 
 
