@@ -181,7 +181,8 @@ def test_out_of_memory_while_explaining_halves_the_batch(tmp_path, backbone, sce
 
     hungry = measured(tmp_path / "a", backbone, scenes, Hungry(), 16, 16)
     modest = measured(tmp_path / "b", backbone, scenes, AttentionMap(), 16, 16)
-    assert np.allclose(hungry, modest, rtol=1e-5, equal_nan=True)
+    # A_box of up to 50: a correlation near 0 is what is left of sums that cancel
+    assert np.allclose(hungry, modest, rtol=1e-5, atol=1e-4, equal_nan=True)
 
 
 @pytest.mark.parametrize("wait", [0.5, 2.0])
