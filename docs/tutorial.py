@@ -61,8 +61,8 @@ by_concept = cdam_bench.explain(PICTURE, with_concept, [CDAM(), AttentionMap()],
 print(by_concept.table())
 
 # %% [markdown]
-# How alike are the concept's map and the map of the class? The concept was given no labels (the backbone was trained with them). In this
-# network they are related, not equal:
+# How alike are the concept's map and the map of the class? The concept was given no labels (the backbone was trained with
+# them). In this network they are related, not equal:
 
 # %%
 r = correlation(by_concept.maps["cdam"]["fourness"].ravel(), cdam["4"].ravel())
