@@ -18,7 +18,6 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
-from cdam_bench.benchmark.interval_files import write_intervals
 from cdam_bench.benchmark.targets import (
     COMPETING,
     TARGET_ORDERS,
@@ -28,7 +27,7 @@ from cdam_bench.benchmark.targets import (
 )
 from cdam_bench.computing.blur import require_sigma
 from cdam_bench.configs import build_backbone, build_dataset, build_preprocessing
-from cdam_bench.datasets import Dataset, collate
+from cdam_bench.datasets import Dataset, batches
 from cdam_bench.datasets.other_images import other_images
 from cdam_bench.errors import UserError, require, require_count
 from cdam_bench.metrics.fills import Scene, filled, require_fill
@@ -36,6 +35,7 @@ from cdam_bench.metrics.paths import PATHS, PathReader
 from cdam_bench.metrics.perturbation import PAPER_BLUR_SIGMA, chosen_outputs
 from cdam_bench.statistics import RESAMPLES, Interval, mean_intervals, wilson_intervals
 from cdam_bench.statistics.resampling import SEED, resampled
+from cdam_bench.store.csv_text import csv_text
 from cdam_bench.store.files import write_atomically
 
 LABELS = ("dataset", "backbone", "fill", "measure")
@@ -150,9 +150,7 @@ def measure(
     order = order if outputs in COMPETING else "annotated"
     found: dict[str, list[np.ndarray]] = {fill: [] for fill in fills}
     attended, streams = [], []
-    for start in range(0, len(dataset), batch_size):
-        indices = range(start, min(start + batch_size, len(dataset)))
-        batch = collate([dataset[index] for index in indices], seed)
+    for indices, batch in batches(dataset, batch_size, seed):
         images = batch.images.to(backbone.device)
         reader = PathReader(backbone, images, PATHS, batch_size)
         with torch.inference_mode():
@@ -212,8 +210,8 @@ def measure_attention_share(config: DictConfig) -> None:
     names = (config.names.dataset, config.names.backbone)
     text = as_markdown(*names, shares)
     print(text, end="")
-    found = {(*names, fill, measure_): one for fill, own in shares.items() for measure_, one in own.items()}
-    write_intervals(Path(f"{config.output}.csv"), LABELS, found)
+    rows = ([*names, fill, measure_, one] for fill, own in shares.items() for measure_, one in own.items())
+    write_atomically(Path(f"{config.output}.csv"), csv_text((*LABELS, "mean", "low", "high", "n"), rows).encode())
     write_atomically(Path(f"{config.output}.md"), text.encode())
 
 

@@ -6,12 +6,13 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from cdam_bench.benchmark.interval_files import write_intervals
 from cdam_bench.configs import build_backbone, build_dataset, build_preprocessing
-from cdam_bench.datasets import collate
+from cdam_bench.datasets import batches
 from cdam_bench.errors import require, require_count
 from cdam_bench.metrics.object_occlusion import names_right_object, occlusion_drops
 from cdam_bench.statistics import Interval, mean_intervals
+from cdam_bench.store.csv_text import csv_text
+from cdam_bench.store.files import write_atomically
 
 MEASURES = {
     "all_in_top": "all annotated classes among the top outputs",
@@ -33,8 +34,7 @@ def network_scores(config: DictConfig) -> dict[str, Interval]:
     backbone, preprocessing = build_backbone(config), build_preprocessing(config)
     dataset = build_dataset(config, preprocessing)
     in_top, right = [], []
-    for start in range(0, len(dataset), config.batch_size):
-        batch = collate([dataset[i] for i in range(start, min(start + config.batch_size, len(dataset)))])
+    for _, batch in batches(dataset, config.batch_size):
         count = batch.targets.shape[1]
         require(
             batch.boxes is not None and count > 1,
@@ -60,4 +60,4 @@ def measure_network(config: DictConfig) -> None:
     for name, interval in scores.items():
         shown = ", ".join(f"{100 * value:.1f}" for value in (interval.low, interval.high))
         print(f"{MEASURES[name]}: {100 * interval.mean:.1f} % [{shown}] of {interval.count} images")
-    write_intervals(Path(config.output), ("measure",), {(name,): interval for name, interval in scores.items()})
+    write_atomically(Path(config.output), csv_text(("measure", "mean", "low", "high", "n"), scores.items()).encode())

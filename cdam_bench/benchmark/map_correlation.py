@@ -7,14 +7,15 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from cdam_bench.benchmark.interval_files import write_intervals
 from cdam_bench.benchmark.targets import choose_targets
 from cdam_bench.configs import build_backbone, build_dataset, build_preprocessing, choices, compose, instantiate
-from cdam_bench.datasets import Batch, collate
+from cdam_bench.datasets import batches
 from cdam_bench.errors import require, require_count, require_text, unknown_name
 from cdam_bench.estimators import Estimator
 from cdam_bench.metrics.ranking import average_per_patch
 from cdam_bench.statistics import Interval, mean_intervals, rank_correlations
+from cdam_bench.store.csv_text import csv_text
+from cdam_bench.store.files import write_atomically
 
 READINGS = {"signed": lambda maps: maps, "absolute": np.abs}
 
@@ -49,9 +50,7 @@ def map_correlations(config: DictConfig) -> dict[tuple[str, str, str], Interval]
     backbone, preprocessing = build_backbone(config), build_preprocessing(config)
     dataset = build_dataset(config, preprocessing)
     found: dict[str, list[np.ndarray]] = {name: [] for name in methods}
-    for start in range(0, len(dataset), config.batch_size):
-        stop = min(start + config.batch_size, len(dataset))
-        batch: Batch = collate([dataset[i] for i in range(start, stop)], config.seed)
+    for _, batch in batches(dataset, config.batch_size, config.seed):
         with torch.no_grad():
             logits = backbone.logits(batch.images.to(backbone.device)).cpu()
         targets, _ = choose_targets(batch, logits, "logit")
@@ -77,4 +76,6 @@ def measure_maps(config: DictConfig) -> None:
     correlations = map_correlations(config)
     for (first, second, reading), interval in correlations.items():
         print(f"{first} and {second}, {reading}: {interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]")
-    write_intervals(Path(config.output), ("first", "second", "reading"), correlations, "spearman")
+    heading = ("first", "second", "reading", "spearman", "low", "high", "n")
+    rows = ([*names, interval] for names, interval in correlations.items())
+    write_atomically(Path(config.output), csv_text(heading, rows).encode())

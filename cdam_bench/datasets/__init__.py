@@ -5,7 +5,7 @@ from cdam_bench.datasets.digits import DigitScenes
 from cdam_bench.datasets.image_folder import ImageFolder
 from cdam_bench.datasets.imagenet import ImageNetMulti, ImageNetRandom
 from cdam_bench.datasets.preprocessing import Preprocessing
-from cdam_bench.datasets.samples import Batch, Dataset, Sample, collate
+from cdam_bench.datasets.samples import Batch, Dataset, Sample, batches, collate
 
 __all__ = [
     "Batch",
@@ -18,5 +18,6 @@ __all__ = [
     "ImageNetRandom",
     "Preprocessing",
     "Sample",
+    "batches",
     "collate",
 ]

@@ -1,7 +1,7 @@
 """Sample and Batch: what every dataset gives, and how samples are put together."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -95,3 +95,10 @@ def collate(samples: Sequence[Sample], seed: int = 0) -> Batch:
         boxes=torch.stack(boxes) if len(boxes) == len(samples) else None,
         masks=torch.stack(masks) if len(masks) == len(samples) else None,
     )
+
+
+def batches(dataset: Dataset, size: int, seed: int = 0) -> Iterator[tuple[range, Batch]]:
+    """A dataset from first to last in batches of `size`, the last one perhaps smaller, each with its places in the dataset."""
+    for start in range(0, len(dataset), size):
+        places = range(start, min(start + size, len(dataset)))
+        yield places, collate([dataset[place] for place in places], seed)

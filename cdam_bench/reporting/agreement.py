@@ -9,10 +9,11 @@ from cdam_bench.drawing.names import display_name
 from cdam_bench.reporting.comparisons import Comparison
 from cdam_bench.reporting.formats import format_interval
 from cdam_bench.reporting.layout import everywhere, headlines
-from cdam_bench.reporting.markdown import csv_text, page
+from cdam_bench.reporting.markdown import page
 from cdam_bench.reporting.near_duplicates import ALIKE, near_duplicates
 from cdam_bench.statistics import FEWEST_METHODS, Interval, agreement_of_means, agreement_per_image
 from cdam_bench.store.columns import Column
+from cdam_bench.store.csv_text import csv_text
 
 ASPECTS = ("faithfulness", "localisation")  # whose headlines are compared in how they order the methods
 

@@ -1,10 +1,6 @@
-"""Tables of GitHub's Markdown, and the same for machines as CSV."""
+"""Tables of GitHub's Markdown."""
 
-import csv
-import io
-from collections.abc import Iterable, Sequence
-
-from cdam_bench.statistics import Interval
+from collections.abc import Iterable
 
 
 def markdown_rows(lines: Iterable[Iterable[str]]) -> str:
@@ -15,24 +11,3 @@ def markdown_rows(lines: Iterable[Iterable[str]]) -> str:
 def page(note: str, heading: list[str], rows: list[list[str]]) -> str:
     """A note and a table of text."""
     return f"{note}\n\n{markdown_rows([heading, ['---'] * len(heading), *rows])}\n"
-
-
-def csv_text(heading: Sequence[str], rows: Iterable[Iterable[str | float | Interval]]) -> str:
-    """A heading and rows; an Interval fills four columns (mean, low, high, count)."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(heading)
-    for row in rows:
-        writer.writerow([part for field in row for part in _fields(field)])
-    return buffer.getvalue()
-
-
-def _fields(field: str | float | Interval) -> list[str]:
-    if isinstance(field, Interval):
-        return [*map(digits, (field.mean, field.low, field.high)), str(field.count)]
-    return [field] if isinstance(field, str) else [digits(field)]
-
-
-def digits(value: float) -> str:
-    """Seven digits: more would differ between machines by rounding."""
-    return f"{value:.7g}"

@@ -11,11 +11,12 @@ from cdam_bench.reporting.comparisons import Comparison, write_pages
 from cdam_bench.reporting.formats import format_interval, remaining_sentences
 from cdam_bench.reporting.intervals import BOOTSTRAP, difference_intervals, interval_words, proportions
 from cdam_bench.reporting.layout import compared, everywhere
-from cdam_bench.reporting.markdown import csv_text, page
+from cdam_bench.reporting.markdown import page
 from cdam_bench.reporting.remaining import remaining_logit
 from cdam_bench.reporting.significance import Family, family_of
 from cdam_bench.statistics import Interval, standardised_intervals
 from cdam_bench.store.columns import Column
+from cdam_bench.store.csv_text import csv_text
 
 REFERENCE = "cdam"  # the method that the others are subtracted from
 EXTENSIONS = ("md", "csv")

@@ -1,7 +1,5 @@
 """Are our numbers the paper's? Each printed number beside ours, with a test of the difference."""
 
-import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from cdam_bench.reporting.paper import PAPER_BACKBONE, paper_numbers
 from cdam_bench.reporting.significance import SIGNIFICANCE
 from cdam_bench.statistics import Interval, holm, mean_intervals
 from cdam_bench.store.columns import Column
+from cdam_bench.store.csv_text import csv_text
 
 PAPER_IMAGES = 1000  # of each subset
 ENOUGH = 10  # images: with fewer, a mean and a spread say nothing
@@ -83,14 +82,13 @@ def paper_checks(comparison: Comparison) -> list[Check]:
                 found.append((cell.key.estimator, columns[score], printed, values[np.isfinite(values)]))
     if not found:
         return []
-    p_values = holm(np.array([_test(values, printed)[1] for *_, printed, values in found]))
+    gaps, alone = zip(*(_test(values, printed) for *_, printed, values in found), strict=True)
+    wanted = norm.isf(SIGNIFICANCE / (2 * len(found))) + norm.ppf(POWER)  # standard errors
     checks = []
-    for (estimator, column, printed, values), p_value in zip(found, p_values, strict=True):
+    for (estimator, column, printed, values), gap, p_value in zip(found, gaps, holm(np.array(alone)), strict=True):
         (interval,) = mean_intervals(values[:, None])
-        error = _standard_error(values)
-        wanted = norm.isf(SIGNIFICANCE / (2 * len(found))) + norm.ppf(POWER)
-        gap = _test(values, printed)[0]
-        checks.append(Check(estimator, column, printed, interval, gap, float(p_value), wanted * error))
+        detectable = wanted * _standard_error(values)
+        checks.append(Check(estimator, column, printed, interval, gap, float(p_value), detectable))
     return checks
 
 
@@ -162,28 +160,18 @@ def _orders(checks: list[Check]) -> str:
 
 def check_csv(comparison: Comparison, checks: list[Check]) -> str:
     """One line per number, for machines."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
     heading = (
-        "dataset",
-        "backbone",
-        "estimator",
-        "score",
-        "paper",
-        "mean",
-        "low",
-        "high",
-        "n",
-        "p_value",
-        "compatible",
+        *("dataset", "backbone", "estimator", "score", "paper"),
+        *("mean", "low", "high", "n", "p_value", "compatible"),
     )
-    writer.writerow(heading)
-    for check in checks:
-        interval = check.interval
-        numbers = [f"{value:.7g}" for value in (interval.mean, interval.low, interval.high)]
-        place = (comparison.dataset, comparison.backbone, check.estimator, check.column.name, check.printed)
-        writer.writerow([*place, *numbers, interval.count, f"{check.p_value:.4g}", str(check.compatible).lower()])
-    return buffer.getvalue()
+    rows = [
+        [
+            *(comparison.dataset, comparison.backbone, check.estimator, check.column.name, check.printed),
+            *(check.interval, f"{check.p_value:.4g}", str(check.compatible).lower()),
+        ]
+        for check in checks
+    ]
+    return csv_text(heading, rows)
 
 
 def write_paper_check(comparisons: list[Comparison], output_dir: Path) -> list[Path]:
