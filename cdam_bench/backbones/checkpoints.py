@@ -3,7 +3,7 @@
 import argparse
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -165,12 +165,14 @@ TORCHVISION_NAMES = (  # pattern in torchvision's vit_b_16, replacement in timm
 
 
 def _from_torchvision(weights: Tensors) -> Tensors:
-    renamed = {}
-    for key, value in weights.items():
-        for pattern, replacement in TORCHVISION_NAMES:
-            key = re.sub(pattern, replacement, key)
-        renamed[key] = value
-    return renamed
+    return {renamed(key, TORCHVISION_NAMES): value for key, value in weights.items()}
+
+
+def renamed(key: str, names: Iterable[tuple[str, str]]) -> str:
+    """A key after every (pattern, replacement) of `names`, in their order."""
+    for pattern, replacement in names:
+        key = re.sub(pattern, replacement, key)
+    return key
 
 
 def _resampled(positions: Tensor, vit: Any, path: str | Path) -> Tensor:

@@ -16,7 +16,7 @@ from cdam_bench.backbones.hugging_face_files import ModelFiles, cell_name, find_
 from cdam_bench.backbones.hugging_face_models import create_model, image_config
 from cdam_bench.backbones.hugging_face_preprocessing import HuggingFacePreprocessing, preprocessing_settings
 from cdam_bench.backbones.hugging_face_weights import to_timm
-from cdam_bench.backbones.loading import checked_device, chosen_precision
+from cdam_bench.backbones.loading import prepared
 from cdam_bench.backbones.positions import Resampling, prefix_of, resampled, resampling_of, set_resampling
 from cdam_bench.errors import UserError, require
 
@@ -189,10 +189,7 @@ def load_hugging_face(
     Raises:
         UserError: for files that are missing or do not fit, and for a model without a classifier if none is given.
     """
-    device = checked_device(device)
-    precision = chosen_precision(precision, device)
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    device, precision = prepared(device, precision)
     content = Content.of_files(find_model(path, weights_dir))
     if isinstance(head, str | Path):
         head = load_head(find_weights(head, weights_dir), image_config(content.config)["hidden_size"], num_classes)

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cdam_bench.backbones.checkpoints import renamed
+
 Tensors = dict[str, Tensor]
 
 PREFIXES = ("vit.", "deit.", "dinov2.", "dinov2_with_registers.", "beit.", "vision_model.")
@@ -53,21 +55,15 @@ def to_timm(weights: Mapping[str, Tensor], model_type: str) -> Tensors:
         weights: of a whole model.
         model_type: of the part that sees images.
     """
-    renamed = {}
+    found = {}
     for key, value in weights.items():
         prefix = next((one for one in PREFIXES if key.startswith(one)), "")
         key = key.removeprefix(prefix)
         if not UNREAD.match(key):
-            renamed[_renamed(key)] = value
+            found[renamed(key, NAMES)] = value
     for join in (_joined_attention, _joined_gates, _split_pooling, _shaped):
-        renamed = join(renamed)
-    return LAST_STEPS.get(model_type, _unchanged)(renamed)
-
-
-def _renamed(key: str) -> str:
-    for pattern, replacement in NAMES:
-        key = re.sub(pattern, replacement, key)
-    return key
+        found = join(found)
+    return LAST_STEPS.get(model_type, _unchanged)(found)
 
 
 def _joined_attention(weights: Tensors) -> Tensors:

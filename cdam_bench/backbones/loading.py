@@ -129,10 +129,7 @@ def load_backbone(
     Raises:
         UserError: for files that are missing, broken or of another architecture.
     """
-    device = checked_device(device)
-    precision = chosen_precision(precision, device)
-    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    device, precision = prepared(device, precision)
     # beside a separate head, the model has none of its own: the checkpoint may lack the weights for it
     own_classes = num_classes if head is None else 0
     model = create_model(architecture, own_classes, image_size, model_args, pretrained)
@@ -141,6 +138,15 @@ def load_backbone(
     if isinstance(head, str | Path):
         head = load_head(find_weights(head, weights_dir), model.num_features, num_classes)
     return Backbone(model, head, precision, image_size).to(device)
+
+
+def prepared(device: str | torch.device, precision: str) -> tuple[torch.device, str]:
+    """The device and the precision to compute with, "auto" resolved, and torch set to use TF32 only where it is asked for."""
+    device = checked_device(device)
+    precision = chosen_precision(precision, device)
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    return device, precision
 
 
 def chosen_precision(precision: str, device: torch.device) -> str:

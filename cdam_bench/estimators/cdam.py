@@ -11,7 +11,7 @@ from torch import Tensor
 
 from cdam_bench.backbones import Backbone
 from cdam_bench.backbones.last_stage import LastStage, LastTokens
-from cdam_bench.errors import UserError, require_count, require_number
+from cdam_bench.errors import require_count
 from cdam_bench.estimators import noise
 from cdam_bench.estimators.base import TokenEstimator, checked_inputs
 
@@ -38,11 +38,7 @@ class SmoothCDAM(TokenEstimator):
     """
 
     def __init__(self, num_samples: int = 50, noise_level: float = 0.05, multiply: str = "noisy") -> None:
-        self.num_samples = require_count("num_samples", num_samples)
-        self.noise_level = require_number("noise_level", noise_level, 0, 100)
-        if multiply not in ("noisy", "clean"):
-            raise UserError(f"multiply={multiply} is unknown: use noisy or clean")
-        self.multiply = multiply
+        self.num_samples, self.noise_level, self.multiply = noise.smoothing(num_samples, noise_level, multiply)
 
     def scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
         stage, at = backbone.last_stage, backbone.last_tokens(images)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from cdam_bench.backbones import Backbone
-from cdam_bench.errors import UserError, require_count, require_number
+from cdam_bench.errors import require_count
 from cdam_bench.estimators import noise
 from cdam_bench.estimators.base import TokenEstimator, checked_inputs
 from cdam_bench.estimators.deep_cdam import Blocks, at_blocks, block_indices, checked_blocks, rules_of
@@ -56,11 +56,7 @@ class SmoothDeepCDAM(TokenEstimator):
         multiply: str = "noisy",
     ) -> None:
         self.blocks, self.rules = checked_blocks(blocks), rules_of(gradient)
-        self.num_samples = require_count("num_samples", num_samples)
-        self.noise_level = require_number("noise_level", noise_level, 0, 100)
-        if multiply not in ("noisy", "clean"):
-            raise UserError(f"multiply={multiply} is unknown: use noisy or clean")
-        self.multiply = multiply
+        self.num_samples, self.noise_level, self.multiply = noise.smoothing(num_samples, noise_level, multiply)
 
     def scores(self, backbone: Backbone, images: Tensor, targets: Tensor, seeds: Tensor) -> Tensor:
         inputs = _block_inputs(backbone, images)
