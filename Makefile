@@ -22,7 +22,7 @@ $(STAMP): requirements.lock pyproject.toml
 	touch $(STAMP)
 
 lock:  ## pin what pyproject.toml asks for into requirements.lock; ARGS=--upgrade: the newest versions of everything
-	$(BIN)/uv pip compile --universal --no-emit-index-url --no-header --extra dev --extra joblib --extra slurm --extra lidc \
+	$(BIN)/uv pip compile --universal --no-emit-index-url --no-header --extra dev --extra app --extra docs --extra joblib --extra slurm --extra lidc \
 	    --override requirements.overrides --python-version 3.11 $(ARGS) pyproject.toml --output-file requirements.lock
 
 demo: setup  ## twelve estimators on both digits datasets: cells, tables and figures in results/
