@@ -19,7 +19,10 @@ from cdam_bench.configs import plain
 from cdam_bench.errors import UserError
 from cdam_bench.store.files import differences, fingerprint, sweep_temporaries, write_atomically
 
-PLACES = ("paths", "runtime", "work_dir", "output", "overwrite", "save_every")  # the weights do not depend on these
+PLACES = (  # the weights do not depend on these
+    *("paths", "runtime", "work_dir", "output"),
+    *("overwrite", "save_every", "measured_photographs"),
+)
 WAYS_OUT = "overwrite=true begins anew, another work_dir and output keep both"
 DIGITS = 16  # of a digest that people may have to read
 

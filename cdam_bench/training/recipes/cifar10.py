@@ -19,6 +19,7 @@ from cdam_bench.configs import Plain, build_preprocessing, plain
 from cdam_bench.datasets.cifar10 import CLASS_NAMES, Photographs, load_photographs
 from cdam_bench.datasets.cifar10_scenes import COLOUR_GRID, COLOURS, QUADRANTS, backgrounds_of, mosaics, singles
 from cdam_bench.datasets.preprocessing import Preprocessing
+from cdam_bench.errors import require, require_count
 from cdam_bench.training.classifier import Recipe, equal_shares, train_classifier, write_model
 from cdam_bench.training.perturbation import perturb_features
 from cdam_bench.training.recipes.start import untrained_vit
@@ -274,6 +275,14 @@ def _accuracy_for_card(
     }
 
 
+def _some(part: Photographs, count: int) -> tuple[Tensor, Tensor]:
+    """`count` photographs of a part that is sorted by class, the same number of each class, with their labels."""
+    every = len(part.labels) // min(require_count("measured_photographs", count), len(part.labels))
+    even = len(part.labels) // len(CLASS_NAMES) % every == 0
+    require(even, f"measured_photographs={count}: takes other numbers of each class; use 10000, 5000, 2000 or 1000")
+    return part.images[::every], part.labels[::every]
+
+
 def _settings(config: DictConfig, train: Photographs, device: torch.device) -> Plain:
     """What the batches depend on: the draws of a GPU are others than the processor's."""
     photographs = weights_digest({"images": train.images, "labels": train.labels})[:DIGITS]
@@ -321,13 +330,11 @@ def train_cifar10(config: DictConfig) -> None:
     }
     vit.load_state_dict(weights)  # measured as it is kept
     test = load_photographs(config.paths.data_dir, "test")
-    as_many = len(train.labels) // len(test.labels)
+    known, unknown = _some(train, config.measured_photographs), _some(test, config.measured_photographs)
     about = {
-        "test accuracy": _accuracy_for_card(vit, test.images, test.labels, preprocessing, device),
-        "accuracy on as many training photographs": _accuracy_for_card(
-            vit, train.images[::as_many], train.labels[::as_many], preprocessing, device
-        ),
-        "test scenes": {"one photograph": len(test.labels), "mosaic": len(test.labels) // QUADRANTS},
+        "test accuracy": _accuracy_for_card(vit, *unknown, preprocessing, device),
+        "accuracy on as many training photographs": _accuracy_for_card(vit, *known, preprocessing, device),
+        "test scenes": {"one photograph": len(unknown[1]), "mosaic": len(unknown[1]) // QUADRANTS},
         "parameters": sum(p.numel() for p in vit.parameters()),
     }
     kept = {name: value for name, value in plain(config).items() if name != "paths"}
