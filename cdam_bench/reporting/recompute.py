@@ -13,7 +13,14 @@ from torch import Tensor
 
 from cdam_bench.backbones import Backbone
 from cdam_bench.benchmark.identity import cell_identity
-from cdam_bench.benchmark.targets import boxes_of, column_of, concept_targets, named_targets, output_names
+from cdam_bench.benchmark.targets import (
+    boxes_of,
+    column_of,
+    concept_targets,
+    contrast_of,
+    named_targets,
+    output_names,
+)
 from cdam_bench.configs import build_backbone, build_dataset, build_estimator, build_preprocessing, moved
 from cdam_bench.datasets import Batch, Dataset, collate
 from cdam_bench.drawing.grids import Explained
@@ -39,6 +46,7 @@ class Scene:
         targets: (B, K), as the results name them.
         rows: what scores.csv says about the images.
         outputs: what kind the outputs are of.
+        explained: what the estimators explain: the backbone and `targets`, or their contrast where the cells have one.
     """
 
     backbone: Backbone
@@ -47,6 +55,7 @@ class Scene:
     targets: Tensor
     rows: list[dict[str, Any]]
     outputs: str
+    explained: tuple[Backbone, Tensor]
 
 
 def explain_again(
@@ -65,13 +74,14 @@ def explain_again(
         UserError: if the data or the weights are not here, or the weights are others.
     """
     scene = _scene(comparison, num_images, paths, runtime)
+    backbone, targets = scene.explained
     maps, signed, problems = {}, {}, []
     for cell in comparison.cells:
         name = cell.key.estimator
         try:
             estimator = build_estimator(settings_of(cell, paths, runtime))
-            images = scene.batch.images.to(scene.backbone.device)
-            found = estimator.attribute(scene.backbone, images, scene.targets.to(images.device), scene.batch.seeds)
+            images = scene.batch.images.to(backbone.device)
+            found = estimator.attribute(backbone, images, targets.to(images.device), scene.batch.seeds)
             require(bool(found.isfinite().all()), "NaN or infinite values")
         except Exception as error:  # whatever may go wrong in a class of one's own: the other methods keep their maps
             problems.append(f"no maps of {display_name(name)} on {comparison.title}: {one_line(error)}")
@@ -101,7 +111,9 @@ def _scene(comparison: Comparison, num_images: int, paths: DictConfig, runtime: 
     with torch.inference_mode():
         logits = backbone(batch.images.to(backbone.device)).cpu()  # in single precision, as the run's
     targets = named_targets(rows, output_names(dataset.class_names, backbone.head), logits)
-    return Scene(backbone, dataset, batch, targets, rows, comparison.outputs)
+    contrast = contrast_of(settings)  # all cells of a comparison have the same
+    explained = (backbone, targets) if contrast is None else contrast.applied(backbone, logits, targets)
+    return Scene(backbone, dataset, batch, targets, rows, comparison.outputs, explained)
 
 
 def _rows_by_image(comparison: Comparison) -> dict[str, dict[str, Any]]:
@@ -144,6 +156,7 @@ def settings_of(cell: CellResult, paths: DictConfig, runtime: DictConfig) -> Dic
     return OmegaConf.create(
         {
             **{key: identity[key] for key in ("estimator", "metric", "seed", "target_order")},
+            "contrast": identity.get("contrast"),
             "backbone": backbone,
             "dataset": dataset,
             "paths": paths,

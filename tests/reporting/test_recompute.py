@@ -58,6 +58,20 @@ def test_maps_are_those_that_were_measured(results):
         assert share == pytest.approx(cell.scores["compactness"][0])
 
 
+def test_maps_of_a_contrast_are_those_that_were_measured(results, tmp_path):
+    contrast = "contrast={gamma:0.6,num_classes:3}"
+    assert cdam_bench(tmp_path, "estimator=cdam", "dataset.num_images=2", contrast) == 0
+    (plain,), _ = explain(results)
+    (explained,), problems = explain(tmp_path)
+    assert problems == []
+    maps = explained.maps["cdam_contrast"]
+    assert not np.allclose(maps, plain.maps["cdam"], rtol=0.01)
+    (comparison,) = read_comparisons(tmp_path)
+    for values, column in zip(maps, ("compactness", "other_compactness"), strict=True):
+        near_zero = (np.abs(values) <= 0.05 * np.abs(values).max()).mean()
+        assert near_zero == pytest.approx(comparison.cells[0].scores[column][0])
+
+
 def test_targets_and_their_logits_are_read_from_the_scores_even_where_the_logits_order_them_otherwise(changeable):
     (before,), _ = explain(changeable)
     for file in changeable.glob("cells/*/*/*/scores.csv"):
