@@ -4,12 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cdam_bench.reporting.best import best_means
 from cdam_bench.reporting.comparisons import Comparison
 from cdam_bench.reporting.intervals import proportions, score_intervals
 from cdam_bench.reporting.layout import layout, title_of
 from cdam_bench.reporting.paper import PAPER_BACKBONE, paper_numbers
 from cdam_bench.reporting.remaining import Remaining, remaining_logit
-from cdam_bench.reporting.significance import Family, family_of
+from cdam_bench.reporting.significance import Family
 from cdam_bench.statistics import Interval
 from cdam_bench.store.columns import Column
 
@@ -69,9 +70,10 @@ def make_tables(comparison: Comparison) -> list[Table]:
     columns = [column for own in tables.values() for column in own]
     values = np.stack([comparison.values(cell, [column.name for column in columns]) for cell in comparison.cells], 1)
     complete = np.array([cell.is_complete for cell in comparison.cells])
-    best, family = supported_best(values[:, complete], [column.sign for column in columns])
+    tested, family = best_means(values[:, complete], [column.sign for column in columns])
     kinds = {column.name for column, share in zip(columns, proportions(columns, values), strict=True) if share}
-    winners = {columns[j].name: int(np.flatnonzero(complete)[i]) for j, i in best.items()}
+    places = np.flatnonzero(complete).tolist()
+    winners = {columns[j].name: places[best.method] for j, best in tested.items() if best.is_supported}
     made, start = [], 0
     for name, own in tables.items():
         rows = _rows(comparison, own, values[..., start : start + len(own)], winners)
@@ -99,28 +101,3 @@ def _rows(
         ]
         for i, cell in enumerate(comparison.cells)
     ]
-
-
-def supported_best(values: np.ndarray, signs: list[int]) -> tuple[dict[int, int], Family]:
-    """The methods with the highest means, where they beat every other one in paired tests.
-
-    All tests, of every score's highest mean against every other method, are one family: what it takes to be marked is the same in
-    every score and every table.
-
-    Args:
-        values: (images, methods, scores); a score that is unknown for a method has no best.
-        signs: of every score: 1 where high is good, −1 where low is, 0 where neither is and none is best.
-    Returns:
-        Score → its best method; scores without a supported one are left out. And the family of tests.
-    """
-    methods = values.shape[1]
-    tested: dict[int, int] = {}
-    gaps = [np.empty((len(values), 0))]
-    for j in range(values.shape[2]):
-        own = values[..., j] * signs[j]
-        if signs[j] and methods > 1 and np.isfinite(own).any(0).all():
-            tested[j] = int(np.nanmean(own, axis=0).argmax())
-            gaps.append(own[:, [tested[j]]] - np.delete(own, tested[j], axis=1))
-    family = family_of(np.concatenate(gaps, axis=1))
-    supported = family.significant.reshape(len(tested), max(methods - 1, 1))
-    return {j: i for (j, i), wins in zip(tested.items(), supported, strict=True) if wins.all()}, family

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,10 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cdam_bench.store.cells import Cell, CellKey
-from cdam_bench.store.chunks import (
-    Arrays,
-    concatenate,
-)
+from cdam_bench.store.chunks import Arrays, concatenate
+from cdam_bench.store.columns import Curve
 from cdam_bench.store.scores import damaged, read_scores, scores_table
 
 if TYPE_CHECKING:
@@ -52,6 +51,21 @@ class CellResult:
         except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
             raise damaged(file) from error
         return arrays, axes
+
+    def ends(self, curves: Sequence[Curve], axis: str) -> dict[str, tuple[float, float]]:
+        """Means over images at the first and the last value of an axis, of those curves that it has: name → both.
+
+        They are of the first target's output; along the other axes the first values are taken.
+        """
+        arrays, _axes = self.curves()
+        return {curve.name: _ends(curve, arrays[curve.name], axis) for curve in curves if curve.name in arrays}
+
+
+def _ends(curve: Curve, array: np.ndarray, axis: str) -> tuple[float, float]:
+    """Means of (images, *axes) at both ends of an axis."""
+    ends = (array[(slice(None), *(end if name == axis else 0 for name in curve.axes))] for end in (0, -1))
+    start, end = (float(np.nanmean(values.astype(np.float64))) for values in ends)
+    return start, end
 
 
 def cell_keys(results_dir: Path) -> list[CellKey]:
