@@ -69,15 +69,19 @@ def _by_group(comparison: Comparison, column: Column, groups: list[list[str]]) -
     return np.stack([np.mean([of_method[name] for name in group], axis=0) for group in groups], 1)
 
 
-def agreement_page(comparison: Comparison, found: Agreements) -> str:
-    """Markdown: a row per pair of scores."""
+def agreement_note(comparison: Comparison, found: Agreements) -> str:
+    """What the numbers are."""
     methods = sum(map(len, found.groups))
-    note = (
+    return (
         f"Do {' and '.join(ASPECTS)} order the {methods} methods alike, on {comparison.title}? Spearman's rank correlation over "
         "methods, of their means, and on each image alone (mean over images; images where a score is undefined or equal for all "
         "methods are left out) [95 % interval of a two-way bootstrap, bias-corrected: images and methods are both drawn anew]. "
         f"{_duplicates(found.groups, methods)}"
     )
+
+
+def agreement_page(comparison: Comparison, found: Agreements) -> str:
+    """Markdown: a row per pair of scores."""
     heading = [*map(str.capitalize, ASPECTS), "of the means", "per image", "images"]
     rows = [
         [
@@ -87,7 +91,7 @@ def agreement_page(comparison: Comparison, found: Agreements) -> str:
         ]
         for pair in found.pairs
     ]
-    return page(note, heading, rows)
+    return page(agreement_note(comparison, found), heading, rows)
 
 
 def _duplicates(groups: list[list[str]], methods: int) -> str:

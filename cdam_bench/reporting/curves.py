@@ -115,7 +115,7 @@ def lines_figure(curves: Curves) -> Figure:
     """All methods in each panel; of many methods, each family in panels of its own."""
     grid = [(i, j) for i in range(len(curves.maps)) for j in range(len(curves.panels))]
     columns = [
-        Column(_panel_title(curves, i, j), {name: _band(values[:, i, j]) for name, values in curves.values.items()})
+        Column(_panel_title(curves, i, j), {name: band(values[:, i, j]) for name, values in curves.values.items()})
         for i, j in grid
     ]
     if len(curves.values) <= MANY:
@@ -167,17 +167,17 @@ def gap_figure(curves: Curves) -> Figure:
 
 def _gap(axes: Axes, curves: Curves, values: np.ndarray) -> None:
     """One method's panel, values (images, maps, 2, points)."""
-    bands = [_band(values[:, 0, j]) for j in (0, 1)]
+    bands = [band(values[:, 0, j]) for j in (0, 1)]
     for j, (name, colour) in enumerate(zip(curves.panels, GAP_COLOURS, strict=True)):
         label = f"{name}, {curves.maps[0]}" if len(curves.maps) > 1 else name
         _draw(axes, curves.x, bands[j], label, color=colour, linestyle="solid")
         for i, map_name in enumerate(curves.maps[1:], start=1):
             line: dict[str, Any] = {"color": colour, "linestyle": (0, (2, 1.2)), "linewidth": 1.3}
-            axes.plot(curves.x, _band(values[:, i, j])[0], label=f"{name}, {map_name}", **line)
+            axes.plot(curves.x, band(values[:, i, j])[0], label=f"{name}, {map_name}", **line)
     axes.fill_between(curves.x, bands[0][0], bands[1][0], color="#999999", alpha=0.18, linewidth=0)
 
 
-def _band(values: np.ndarray) -> Band:
+def band(values: np.ndarray) -> Band:
     """Mean and 95 % band of curves (images, points); NaN are left out."""
     intervals = mean_intervals(values)
     mean, low, high = (np.array([getattr(interval, end) for interval in intervals]) for end in ("mean", "low", "high"))

@@ -53,7 +53,7 @@ def caption(table: Table) -> str:
     sentences.append(
         f"Precision {settings['precision']}, seed {settings['seed']}, target_order {settings['target_order']}"
     )
-    sentences += _exceptions(table)
+    sentences += exceptions(table).values()
     if comparison.distinction:
         sentences.append(f"This table is for {comparison.distinction}; cells with other settings have their own")
     if any(table.has_paper(j) for j in range(len(table.columns))):
@@ -83,8 +83,8 @@ def _units(table: Table) -> str:
     return "Units: " + "; ".join(f"{', '.join(names)} in {unit}" for unit, names in units.items()) if units else ""
 
 
-def _exceptions(table: Table) -> list[str]:
-    """Images left out, and cells that are not finished."""
+def exceptions(table: Table) -> dict[str, str]:
+    """A sentence on images left out ("undefined"), and one on cells that are not finished ("partial"), where there are such."""
     missing = [
         f"{display_name(cell.key.estimator)} {column.text} {entry.missing}"
         for cell, row in zip(table.comparison.cells, table.rows, strict=True)
@@ -97,10 +97,10 @@ def _exceptions(table: Table) -> list[str]:
         if not cell.is_complete
     ]
     told = {
-        "Images left out because the score is undefined (NaN)": missing,
-        "Not finished, and in no test": partial,
+        "undefined": ("Images left out because the score is undefined (NaN)", missing),
+        "partial": ("Not finished, and in no test", partial),
     }
-    return [f"{what}: {', '.join(which)}" for what, which in told.items() if which]
+    return {kind: f"{what}: {', '.join(which)}" for kind, (what, which) in told.items() if which}
 
 
 def row_name(cell: CellResult) -> str:

@@ -1,6 +1,7 @@
 """Tables of outputs that are quantities: the scores of every output's maps, outputs in columns, a table per score."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,33 @@ def _pages(comparison: Comparison) -> dict[str, str]:
     return {"outputs.md": f"## {comparison.title}: maps of each output\n\n{outputs_markdown(comparison)}"}
 
 
+@dataclass(frozen=True)
+class OutputTable:
+    """A score of every output's maps, as text.
+
+    Args:
+        caption: what it shows.
+        heading, rows: estimators in rows, outputs in columns.
+    """
+
+    caption: str
+    heading: list[str]
+    rows: list[list[str]]
+
+
 def outputs_markdown(comparison: Comparison) -> str:
     """A table for every headline of an aspect and every score that methods are compared in."""
+    note, tables = output_tables(comparison)
+    rule = ["---:"]
+    texts = [
+        f"{one.caption}\n\n{markdown_rows([one.heading, ['---'] + rule * (len(one.heading) - 1), *one.rows])}"
+        for one in tables
+    ]
+    return "\n\n".join([note, *texts]) + "\n"
+
+
+def output_tables(comparison: Comparison) -> tuple[str, list[OutputTable]]:
+    """What all tables have in common, in words, and the tables: one for each score that is shown."""
     frame = comparison.cells[0].scores
     outputs = [name for name in frame if TARGET.fullmatch(name)]
     names = [str(frame[name].iloc[0]) for name in outputs]  # every image has all of them, in the same order
@@ -53,14 +79,15 @@ def outputs_markdown(comparison: Comparison) -> str:
     shares = any(proportions([column] * len(prefixes), values[column.name]).any() for column in of_each)
     brackets = interval_words(shares, WILSON)
     start = f"Mean over {comparison.counts} images [{brackets}]. Where a unit says “logit”, it is that of the output."
-    parts = [" ".join([start, *_about_images(comparison, columns)])]
+    tables = []
     for column in of_each:
-        lines = [["Estimator", *names], ["---"] + ["---:"] * len(names)]
         found = score_intervals([column] * len(prefixes), values[column.name])
-        for cell, intervals in zip(comparison.cells, found, strict=True):
-            lines.append([row_name(cell), *(format_interval(interval, column.decimals) for interval in intervals)])
-        parts.append(f"{_heading(column)}\n\n{markdown_rows(lines)}")
-    return "\n\n".join(parts) + "\n"
+        rows = [
+            [row_name(cell), *(format_interval(interval, column.decimals) for interval in intervals)]
+            for cell, intervals in zip(comparison.cells, found, strict=True)
+        ]
+        tables.append(OutputTable(_heading(column), ["Estimator", *names], rows))
+    return " ".join([start, *_about_images(comparison, columns)]), tables
 
 
 def _heading(column: Column) -> str:

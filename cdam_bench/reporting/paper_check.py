@@ -113,21 +113,27 @@ def open_choices(check: Check) -> str:
     return "; ".join([*filter(None, [OF_METHODS.get(check.estimator)]), *of_score, EVERYWHERE])
 
 
-def check_page(comparison: Comparison, checks: list[Check]) -> str:
-    """Markdown: the verdict in a sentence, then a row per number."""
-    differing = [check for check in checks if not check.compatible]
-    verdict = (
-        f"**Compatible with the paper**: none of the {len(checks)} numbers differs."
-        if not differing
-        else f"**Not compatible with the paper**: {len(differing)} of the {len(checks)} numbers differ."
-    )
-    note = (
+def verdict_of(checks: list[Check]) -> tuple[str, str]:
+    """The verdict in words, and how many numbers it rests on."""
+    differing = sum(not check.compatible for check in checks)
+    if not differing:
+        return "Compatible with the paper", f"none of the {len(checks)} numbers differs."
+    return "Not compatible with the paper", f"{differing} of the {len(checks)} numbers differ."
+
+
+def check_note(comparison: Comparison, checks: list[Check]) -> str:
+    """How it was tested."""
+    return (
         f"The paper's means over {PAPER_IMAGES} images of {comparison.dataset} and ours over {comparison.counts}, backbone "
         f"{comparison.backbone} [95 % bootstrap interval over images]. A number is compatible unless a t test of the difference, "
         f"its standard error s·√(1/n + 1/{PAPER_IMAGES}) with our images' spread s, says otherwise at 5 %, Holm-corrected over "
         f"these {len(checks)} numbers; half a unit of the last printed digit is no difference. “Visible”: the difference that "
         "the test would find in four of five repetitions: compatible means no more than that the difference is probably smaller."
     )
+
+
+def check_page(comparison: Comparison, checks: list[Check]) -> str:
+    """Markdown: the verdict in a sentence, then a row per number."""
     heading = ["Estimator", "score", "paper", "ours", "visible", "verdict", "left open by the paper"]
     rows = []
     for check in checks:
@@ -142,10 +148,12 @@ def check_page(comparison: Comparison, checks: list[Check]) -> str:
             ]
         )
     table = markdown_rows([heading, ["---", "---", *["---:"] * 3, "---", "---"], *rows])
-    return "\n\n".join([f"## {comparison.title}: the paper's numbers", verdict, note, table, _orders(checks)]) + "\n"
+    verdict, count = verdict_of(checks)
+    parts = [f"## {comparison.title}: the paper's numbers", f"**{verdict}**: {count}", check_note(comparison, checks)]
+    return "\n\n".join([*parts, table, orders(checks)]) + "\n"
 
 
-def _orders(checks: list[Check]) -> str:
+def orders(checks: list[Check]) -> str:
     """Whether each score orders the methods as the paper does."""
     told = []
     for column in dict.fromkeys(check.column for check in checks):
