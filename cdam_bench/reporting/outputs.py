@@ -52,12 +52,11 @@ class OutputTable:
 def outputs_markdown(comparison: Comparison) -> str:
     """A table for every headline of an aspect and every score that methods are compared in."""
     note, tables = output_tables(comparison)
-    rule = ["---:"]
-    texts = [
-        f"{one.caption}\n\n{markdown_rows([one.heading, ['---'] + rule * (len(one.heading) - 1), *one.rows])}"
-        for one in tables
-    ]
-    return "\n\n".join([note, *texts]) + "\n"
+    parts = [note]
+    for table in tables:
+        rule = ["---", *["---:"] * (len(table.heading) - 1)]
+        parts.append(f"{table.caption}\n\n{markdown_rows([table.heading, rule, *table.rows])}")
+    return "\n\n".join(parts) + "\n"
 
 
 def output_tables(comparison: Comparison) -> tuple[str, list[OutputTable]]:
