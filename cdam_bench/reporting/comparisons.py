@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from cdam_bench.drawing.names import in_order
-from cdam_bench.errors import UserError, nearest_names
+from cdam_bench.errors import UserError, nearest_names, require
 from cdam_bench.reporting.version_0_1 import upgraded
 from cdam_bench.store.cells import CellKey
 from cdam_bench.store.columns import Declared
@@ -130,14 +130,22 @@ def read_comparisons(results_dir: Path, dataset: str | None = None) -> list[Comp
     cells = read_cells(results_dir)
     if not cells:
         raise UserError(f"{results_dir} has no results yet: fill it with `cdam-bench sweep experiment=demo`")
-    if dataset is not None:
-        known = sorted({cell.key.dataset for cell in cells})
-        near = " or ".join(nearest_names(dataset, known))
-        cells = [cell for cell in cells if cell.key.dataset == dataset]
-        if not cells:
-            hint = f"did you mean {near}? " if near else ""
-            raise UserError(f"{results_dir} has no results of dataset {dataset}: {hint}it has {', '.join(known)}")
-    return compare(cells)
+    return compare(of_dataset(cells, results_dir, dataset))
+
+
+def of_dataset(cells: list[CellResult], source: Path, dataset: str | None) -> list[CellResult]:
+    """The cells of one dataset; None: all of them.
+
+    Raises:
+        UserError: if `source`, which they are from, has none of that dataset.
+    """
+    if dataset is None:
+        return cells
+    known = sorted({cell.key.dataset for cell in cells})
+    near = " or ".join(nearest_names(dataset, known))
+    hint = f"did you mean {near}? " if near else ""
+    require(dataset in known, f"{source} has no results of dataset {dataset}: {hint}it has {', '.join(known)}")
+    return [cell for cell in cells if cell.key.dataset == dataset]
 
 
 def compare(cells: list[CellResult]) -> list[Comparison]:
