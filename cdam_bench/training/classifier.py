@@ -60,6 +60,9 @@ class Recipe:
         return self.learning_rate * (0.5 * (1 + math.cos(math.pi * share)))
 
 
+MakeOptimisers = Callable[[nn.Module, Recipe], list[torch.optim.Optimizer]]
+
+
 class ClassifierTraining:
     """A model in training, with all that is needed to go on after a kill.
 
@@ -67,12 +70,15 @@ class ClassifierTraining:
         model: trained in place.
         recipe: how.
         state_file: where the state is kept; one that is there is resumed.
+        optimisers: makes those of the model; a parameter group's `lr_share` is its part of the recipe's learning rate.
     """
 
-    def __init__(self, model: nn.Module, recipe: Recipe, state_file: StateFile) -> None:
+    def __init__(
+        self, model: nn.Module, recipe: Recipe, state_file: StateFile, optimisers: MakeOptimisers | None = None
+    ) -> None:
         self.model, self.state_file = model, state_file
         self.averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema_decay), use_buffers=True)
-        self.optimisers = _optimisers(model, recipe.learning_rate, recipe.weight_decay)
+        self.optimisers = (optimisers or muon_and_adamw)(model, recipe)
         self.step = 0
         self._start, self._cpu_start = time.perf_counter(), time.process_time()
         if (state := state_file.load()) is not None:
@@ -86,7 +92,7 @@ class ClassifierTraining:
     def update(self, learning_rate: float) -> None:
         """Step both optimisers and the moving average, from the gradients that are set."""
         for group in (group for optimiser in self.optimisers for group in optimiser.param_groups):
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group.get("lr_share", 1.0)
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimiser in self.optimisers:
             optimiser.step()
@@ -126,10 +132,9 @@ def train_classifier(
     overwrite: bool = False,
     log_every: int = 50,
     save_every: int = 500,
+    optimisers: MakeOptimisers | None = None,
 ) -> nn.Module:
-    """Muon and AdamW with warm-up and cosine decay on soft targets; returns the exponential moving average of the model.
-
-    Muon moves the matrices inside a ViT's blocks, AdamW everything else.
+    """Warm-up and cosine decay on soft targets; returns the exponential moving average of the model.
 
     Args:
         model: maps images (B, 3, H, W) to logits (B, C); trained in place.
@@ -140,6 +145,7 @@ def train_classifier(
             from they are the state's stamp.
         overwrite: begin anew, whatever work_dir has.
         log_every, save_every: in steps.
+        optimisers: makes those of the model; None: `muon_and_adamw`.
     Returns:
         The averaged model, in eval mode.
     Raises:
@@ -149,7 +155,7 @@ def train_classifier(
     state_file = StateFile(
         work_dir / "state.pt", {**settings, **asdict(recipe), "start_weights": start_weights}, overwrite
     )
-    training = ClassifierTraining(model, recipe, state_file)
+    training = ClassifierTraining(model, recipe, state_file, optimisers)
     first, steps, running = training.step, recipe.steps, 0.0
     log = TrainingLog(work_dir / "log.csv", first)
     model.train()
@@ -171,8 +177,9 @@ def train_classifier(
     return training.averaged.module.eval()
 
 
-def _optimisers(model: nn.Module, learning_rate: float, weight_decay: float) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the blocks; AdamW for the rest, without decay of biases, norms, tokens and positions."""
+def muon_and_adamw(model: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside a ViT's blocks; AdamW for the rest, without decay of biases, norms, tokens and positions."""
+    learning_rate, weight_decay = recipe.learning_rate, recipe.weight_decay
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     hidden = [p for name, p in named if p.ndim == 2 and "blocks" in name.split(".")]
     decayed = [

@@ -13,11 +13,13 @@ import torch
 from omegaconf import DictConfig
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.functional import resize
 
 from cdam_bench.backbones.loading import checked_device, chosen_precision
 from cdam_bench.configs import Plain, build_preprocessing, plain
 from cdam_bench.datasets.cifar10 import CLASS_NAMES, Photographs, load_photographs
-from cdam_bench.datasets.cifar10_scenes import COLOUR_GRID, COLOURS, QUADRANTS, backgrounds_of, mosaics, singles
+from cdam_bench.datasets.cifar10_scenes import CANVAS, COLOUR_GRID, COLOURS, QUADRANTS, backgrounds_of, mosaics, singles
 from cdam_bench.datasets.preprocessing import Preprocessing
 from cdam_bench.errors import require, require_count
 from cdam_bench.training.classifier import Recipe, equal_shares, train_classifier, write_model
@@ -143,6 +145,7 @@ class SceneBatches:
         device: torch.device,
     ) -> None:
         self.photographs, self.labels = photographs.to(device), labels.to(device)
+        self.enlarged = preprocessing.image_size / CANVAS
         self.mean = torch.tensor(preprocessing.mean, device=device)[:, None, None]
         self.std = torch.tensor(preprocessing.std, device=device)[:, None, None]
         self.quadrants_per_step, self.scenes_per_step, self.scenes_from = (
@@ -164,6 +167,9 @@ class SceneBatches:
             targets = equal_shares(classes[:, None], len(CLASS_NAMES))
         else:
             images, targets = self._scenes(step, generator)
+        if self.enlarged != 1:  # as the preprocessing does it
+            side = round(images.shape[-1] * self.enlarged)
+            images = resize(images, [side], InterpolationMode.BICUBIC, antialias=True)
         return perturb_features((images - self.mean) / self.std, generator=generator, **self.perturbation), targets
 
     def _drawn(self, step: int, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -264,7 +270,7 @@ def cifar10_accuracy(
     return {name: hit / (len(labels) if name == "single" else count) for name, hit in hits.items()}
 
 
-def _accuracy_for_card(
+def accuracy_for_card(
     model: nn.Module, photographs: Tensor, labels: Tensor, preprocessing: Preprocessing, device: torch.device
 ) -> dict[str, float]:
     accuracy = cifar10_accuracy(model, photographs, labels, preprocessing, device)
@@ -275,7 +281,7 @@ def _accuracy_for_card(
     }
 
 
-def _some(part: Photographs, count: int) -> tuple[Tensor, Tensor]:
+def some(part: Photographs, count: int) -> tuple[Tensor, Tensor]:
     """`count` photographs of a part that is sorted by class, the same number of each class, with their labels."""
     every = len(part.labels) // min(require_count("measured_photographs", count), len(part.labels))
     even = len(part.labels) // len(CLASS_NAMES) % every == 0
@@ -283,7 +289,7 @@ def _some(part: Photographs, count: int) -> tuple[Tensor, Tensor]:
     return part.images[::every], part.labels[::every]
 
 
-def _settings(config: DictConfig, train: Photographs, device: torch.device) -> Plain:
+def settings_of(config: DictConfig, train: Photographs, device: torch.device) -> Plain:
     """What the batches depend on: the draws of a GPU are others than the processor's."""
     photographs = weights_digest({"images": train.images, "labels": train.labels})[:DIGITS]
     return training_settings(config) | {"photographs": photographs, "draws_on": device.type}
@@ -320,7 +326,7 @@ def train_cifar10(config: DictConfig) -> None:
         device=device,
         **config.perturbation,
     )
-    work_dir, settings = Path(config.work_dir), _settings(config, train, device)
+    work_dir, settings = Path(config.work_dir), settings_of(config, train, device)
     averaged = train_classifier(SceneViT(vit).to(device), batches, recipe, work_dir, settings, config.overwrite)
     assert isinstance(averaged, SceneViT)
     vit = averaged.plain()
@@ -330,10 +336,10 @@ def train_cifar10(config: DictConfig) -> None:
     }
     vit.load_state_dict(weights)  # measured as it is kept
     test = load_photographs(config.paths.data_dir, "test")
-    known, unknown = _some(train, config.measured_photographs), _some(test, config.measured_photographs)
+    known, unknown = some(train, config.measured_photographs), some(test, config.measured_photographs)
     about = {
-        "test accuracy": _accuracy_for_card(vit, *unknown, preprocessing, device),
-        "accuracy on as many training photographs": _accuracy_for_card(vit, *known, preprocessing, device),
+        "test accuracy": accuracy_for_card(vit, *unknown, preprocessing, device),
+        "accuracy on as many training photographs": accuracy_for_card(vit, *known, preprocessing, device),
         "test scenes": {"one photograph": len(unknown[1]), "mosaic": len(unknown[1]) // QUADRANTS},
         "parameters": sum(p.numel() for p in vit.parameters()),
     }
