@@ -7,6 +7,8 @@ from cdam_bench.metrics.fidelity import Fidelity
 from cdam_bench.metrics.localisation import Localisation
 from cdam_bench.metrics.mask_localisation import MaskLocalisation
 from cdam_bench.metrics.perturbation import area, perturbation_curves
+from cdam_bench.metrics.saco import SaCo, saco
+from cdam_bench.metrics.single_deletion import SingleDeletion, single_deletion
 from cdam_bench.store.columns import Column, Curve
 
 __all__ = [
@@ -19,6 +21,8 @@ __all__ = [
     "MaskLocalisation",
     "Measurement",
     "Metric",
+    "SaCo",
+    "SingleDeletion",
     "Subject",
     "area",
     "box_responses",
@@ -27,4 +31,6 @@ __all__ = [
     "direction",
     "draw_boxes",
     "perturbation_curves",
+    "saco",
+    "single_deletion",
 ]
