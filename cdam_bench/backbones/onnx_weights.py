@@ -1,7 +1,7 @@
 """Weights inside an ONNX file, by the names of the model that it was exported from: DINOv2's by those of `transformers`.
 
-An export keeps the names of most weights, but gives the matrices of linear layers transposed and by numbers, and so what it computed
-beforehand (position embeddings). Which layer a matrix is of stands in the name of the node that multiplies by it.
+An export keeps the names of most weights. The matrices of linear layers it gives transposed and by numbers, and so what it computed
+beforehand, the position embeddings. Which layer a matrix is of stands in the name of the node that multiplies by it.
 """
 
 import zipfile
