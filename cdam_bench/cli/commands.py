@@ -17,6 +17,7 @@ class Command:
         config: name of its primary configuration in conf/.
         example: overrides that show its use.
         first: words put before those of the command line.
+        bare: settings that words without = are the values of, in order.
         flags: short ways to write a setting, as {"--json": "json=true"}.
     """
 
@@ -26,6 +27,7 @@ class Command:
     config: str
     example: str = ""
     first: tuple[str, ...] = ()
+    bare: tuple[str, ...] = ()
     flags: tuple[tuple[str, str], ...] = ()
 
 
@@ -83,6 +85,30 @@ COMMANDS = (
         "cdam_bench.cli.results:merge_results",
         "scripts/merge",
         "sources=[/mnt/a/results]",
+    ),
+    Command(
+        "export",
+        "all per-image scores of a results folder in one Parquet or CSV file",
+        "cdam_bench.cli.sharing:export_scores",
+        "scripts/export",
+        "results_dir=results output=scores.parquet",
+        bare=("results_dir", "output"),
+    ),
+    Command(
+        "rank",
+        "rank methods from an exported file, without any model",
+        "cdam_bench.cli.sharing:rank_methods",
+        "scripts/rank",
+        "scores=scores.parquet",
+        bare=("scores",),
+    ),
+    Command(
+        "compare",
+        "what changed between two runs beyond noise; exit status 1 if anything did",
+        "cdam_bench.cli.sharing:compare_runs",
+        "scripts/compare",
+        "a=results_before b=results",
+        bare=("a", "b"),
     ),
     Command(
         "check",

@@ -53,12 +53,22 @@ def start(command: Command, words: list[str]) -> None:
     from cdam_bench.cli.app import run  # Hydra: half a second that the list of commands does not need
 
     flags = dict(command.flags)
-    words = [quoted(flags.get(word, word)) for word in words]
+    words = [quoted(flags.get(word, word)) for word in assigned(words, command.bare)]
     if command.name == "explain":
         # concept is a path, a list or a group of settings; Hydra merges keys into what is null only with a plus
         words = [f"+{word}" if word.startswith("concept.") else word for word in words]
     sys.argv = [f"{PROGRAM} {command.name}", *command.first, *words]
     run(command.task, command.config)
+
+
+def assigned(words: list[str], names: tuple[str, ...]) -> list[str]:
+    """Words with those that are no flags and set nothing as values of `names`, in order: `results` as `a='results'`."""
+    left = iter(names)
+    settled = []
+    for word in words:
+        name = None if "=" in word or word[:1] in "-+~" else next(left, None)
+        settled.append(word if name is None else f"{name}='{word}'")
+    return settled
 
 
 def quoted(word: str) -> str:

@@ -1,11 +1,13 @@
 """Rankings: the methods of a comparison score by score, best mean first, with what the tests do not tell from the best."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from cdam_bench.errors import require, unknown_name
 from cdam_bench.reporting.best import Best, best_means
-from cdam_bench.reporting.comparisons import Comparison
+from cdam_bench.reporting.comparisons import Comparison, write_pages
 from cdam_bench.reporting.formats import WILSON, format_interval, format_number, row_name
 from cdam_bench.reporting.intervals import interval_words, proportions, score_intervals
 from cdam_bench.reporting.layout import layout
@@ -150,3 +152,40 @@ def rankings_csv(comparison: Comparison, found: list[Ranking]) -> str:
 
 def _yes(value: bool) -> str:
     return str(value).lower()
+
+
+def shown_rankings(comparisons: list[Comparison], score: str | None = None) -> str:
+    """Markdown of all comparisons.
+
+    Args:
+        comparisons: which.
+        score: this one alone; None: all.
+    Raises:
+        UserError: if there is no such score, or none of which high or low is good.
+    """
+    found = [(comparison, rankings(comparison)) for comparison in comparisons]
+    names = {ranking.column.name for _, own in found for ranking in own}
+    require(bool(names), "nothing to rank by: of no score here high or low is good")
+    if score is not None and score not in names:
+        raise unknown_name("by", score, names)
+    wanted = [(comparison, [one for one in own if score in (None, one.column.name)]) for comparison, own in found]
+    return "\n".join(rankings_page(comparison, own) for comparison, own in wanted if own)
+
+
+def write_rankings(comparisons: list[Comparison], output_dir: Path) -> list[Path]:
+    """Write <dataset>/<backbone>/ranking.{md,csv} of every comparison.
+
+    Args:
+        comparisons: which.
+        output_dir: created if need be; pages of these comparisons that no longer hold are removed.
+    Returns:
+        The files written.
+    """
+    return write_pages(comparisons, output_dir, "rankings", _pages)
+
+
+def _pages(comparison: Comparison) -> dict[str, str]:
+    found = rankings(comparison)
+    if not found:
+        return {}
+    return {"ranking.md": rankings_page(comparison, found), "ranking.csv": rankings_csv(comparison, found)}

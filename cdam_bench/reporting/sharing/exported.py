@@ -93,7 +93,6 @@ def _parquet(table: pa.Table, about: str) -> bytes:
         compression="zstd",
         use_dictionary=[name for name in table.column_names if name not in numbers],
         use_byte_stream_split=numbers,
-        store_schema=False,  # it would hold the settings once more
     )
     return buffer.getvalue()
 
