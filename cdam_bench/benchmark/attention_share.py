@@ -9,6 +9,7 @@ the [CLS] residual stream that goes around it (metrics/paths.py), x an image and
 They need not add up to one: f is not linear. Ratios of sums, because an image whose logit hardly drops has no share of its own.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -201,7 +202,7 @@ def attention_share(config: DictConfig) -> dict[str, dict[str, Interval]]:
 
 
 def measure_attention_share(config: DictConfig) -> None:
-    """Print the measures, and write them as CSV and Markdown.
+    """Print the measures, and write them as CSV and Markdown, and onto the network's card, if one is given.
 
     Args:
         config: composed from conf/scripts/measure_attention_share.yaml.
@@ -213,6 +214,26 @@ def measure_attention_share(config: DictConfig) -> None:
     rows = ([*names, fill, measure_, one] for fill, own in shares.items() for measure_, one in own.items())
     write_atomically(Path(f"{config.output}.csv"), csv_text((*LABELS, "mean", "low", "high", "n"), rows).encode())
     write_atomically(Path(f"{config.output}.md"), text.encode())
+    if config.card is not None:
+        write_on_card(Path(config.card), config.names.dataset, shares)
+
+
+def write_on_card(card: Path, dataset: str, shares: dict[str, dict[str, Interval]]) -> None:
+    """Put a network's attention shares on a dataset, fill by fill, onto its card (.json); what else is there stays.
+
+    Raises:
+        UserError: if the card cannot be read.
+    """
+    try:
+        about = json.loads(card.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"card={card}: is no card of a network ({type(error).__name__})") from error
+    own = about.setdefault("attention share", {}).setdefault(dataset, {})
+    for fill, found in shares.items():
+        share = found["attention_share"]
+        numbers = {"mean": share.mean, "low": share.low, "high": share.high}
+        own[fill] = {name: round(value, 4) for name, value in numbers.items()} | {"images": share.count}
+    write_atomically(card, (json.dumps(about, indent=2) + "\n").encode())
 
 
 def as_markdown(dataset: str, backbone: str, shares: dict[str, dict[str, Interval]]) -> str:

@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import json
 import sys
 
 import numpy as np
@@ -17,9 +18,12 @@ from cdam_bench.benchmark.attention_share import (
     measure_attention_share,
     ratio_interval,
     survives_mean_attention,
+    write_on_card,
 )
 from cdam_bench.cli import app
+from cdam_bench.errors import UserError
 from cdam_bench.metrics.paths import PATHS, PathReader
+from cdam_bench.statistics import Interval
 from tests.conftest import random_images, random_vit
 from tests.reference.model import textbook_model
 from tests.reference.paths import along_path
@@ -94,6 +98,23 @@ def test_the_command_writes_a_csv_and_a_markdown_table_that_agree(tmp_path, caps
         assert [*map(float, old.split(",")[4:])] == pytest.approx(
             [*map(float, new.split(",")[4:])], rel=1e-3, nan_ok=True
         )
+
+
+def test_shares_of_several_datasets_stand_on_one_card_beside_what_it_had(tmp_path):
+    card = tmp_path / "network.json"
+    card.write_text('{"parameters": 7}')
+    for dataset, share in (("one", 0.25), ("two", 0.75)):
+        write_on_card(card, dataset, {"blur": {"attention_share": Interval(share, share - 0.1, share + 0.1, 9)}})
+    found = json.loads(card.read_text())
+    assert found["parameters"] == 7
+    assert found["attention share"]["one"] == {"blur": {"mean": 0.25, "low": 0.15, "high": 0.35, "images": 9}}
+    assert found["attention share"]["two"]["blur"]["mean"] == 0.75
+
+
+def test_a_card_that_is_none_is_named(tmp_path):
+    (tmp_path / "notes.json").write_text("no card")
+    with pytest.raises(UserError, match=r"card=.*notes.json: is no card"):
+        write_on_card(tmp_path / "notes.json", "one", {})
 
 
 @pytest.mark.parametrize(
