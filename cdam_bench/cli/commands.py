@@ -66,6 +66,13 @@ COMMANDS = (
         "scripts/make_figures",
     ),
     Command(
+        "paper-figures",
+        "the paper's figures from a results folder, as vector PDF of a column's or a page's width",
+        "cdam_bench.cli.paper_figures:make_paper_figures",
+        "scripts/make_paper_figures",
+        "figures=[3,S2]",
+    ),
+    Command(
         "report",
         "one page with tables, figures and what was run",
         "cdam_bench.cli.results:make_report",

@@ -21,6 +21,7 @@ PALENESS = 0.75  # an overlay's picture is paled, so that colours stand out
 STRENGTH = 0.85  # of an overlay's colours, where the map is largest
 MIDDLE_GREY = 0.5  # the picture under an overlay's scale
 STEPS = 257  # of a scale
+HATCH = "/////"  # what speaks against a class, where a figure may be printed in grey
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,14 @@ class Panel:
         box: [top, left, bottom, right) of an object in pixels, or None.
         mask: of an object, (H, W), whose outline is drawn, or None.
         tag: written in the corner.
+        hatched: parts to be hatched in white, (H, W), or None: in grey a colour for and one against a class look alike.
     """
 
     pixels: np.ndarray
     box: Any = None
     mask: np.ndarray | None = None
     tag: str = ""
+    hatched: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -83,11 +86,13 @@ class Bar:
         pixels: (1, n, 3), from the smallest value to the largest.
         ticks: place, from 0 to 1, and text of each tick.
         heading: the methods whose scale it is; empty where there is one scale alone.
+        hatched: from the left end to here, from 0 to 1, it is hatched as panels are.
     """
 
     pixels: np.ndarray
     ticks: tuple[tuple[float, str], ...]
     heading: str = ""
+    hatched: float = 0.0
 
 
 def shares(scores: np.ndarray, limit: float | None = None) -> np.ndarray:
@@ -172,6 +177,9 @@ def draw_panel(axes: Axes, panel: Panel) -> None:
     """Draw a panel without ticks; lines on it are dark over light, so that they are seen on any colour."""
     axes.imshow(panel.pixels, interpolation="nearest")
     _plain(axes)
+    if panel.hatched is not None and panel.hatched.any():
+        hatched = axes.contourf(panel.hatched.astype(float), [0.5, 1.5], colors="none", hatches=[HATCH])
+        hatched.set(edgecolor="white", linewidth=0.0)
     if panel.box is not None:
         top, left, bottom, right = (float(edge) - 0.5 for edge in panel.box)  # pixel centres are whole numbers
         place = ((left, top), right - left, bottom - top)
@@ -190,6 +198,8 @@ def draw_bar(axes: Axes, shown: Bar) -> None:
     """Draw a scale into a wide and low axes."""
     axes.imshow(shown.pixels, aspect="auto", extent=(0, 1, 0, 1))
     _plain(axes)
+    if shown.hatched > 0:
+        axes.add_patch(Rectangle((0, 0), shown.hatched, 1, fill=False, edgecolor="white", linewidth=0, hatch=HATCH))
     axes.set_xticks([place for place, _ in shown.ticks], [text for _, text in shown.ticks], fontsize=9)
     axes.tick_params(length=0)
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 WIDTH = 7.2  # inches: a page's text width
 DPI = 150
+PRINT_DPI = 600  # of the pictures inside a PDF for a paper
 STYLE: dict[str, Any] = {
     "font.size": 10,
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same everywhere
@@ -43,14 +44,15 @@ def styled() -> Iterator[None]:
         yield
 
 
-def rendered(figure: Figure, extension: str) -> bytes:
+def rendered(figure: Figure, extension: str, dpi: int = DPI) -> bytes:
     """A figure as the bytes of a file.
 
     Args:
         figure: made inside `styled()`.
         extension: "png" or "pdf".
+        dpi: pixels per inch; of a PDF only its pictures have them.
     """
     buffer = io.BytesIO()
     with styled():
-        figure.savefig(buffer, format=extension, dpi=DPI, metadata=METADATA[extension])
+        figure.savefig(buffer, format=extension, dpi=dpi, metadata=METADATA[extension])
     return buffer.getvalue()

@@ -33,6 +33,11 @@ def format_interval(interval: Interval, decimals: int) -> str:
 
 def caption(table: Table) -> str:
     """Everything a reader needs to judge the numbers."""
+    return " ".join(sentences_of(table))
+
+
+def sentences_of(table: Table) -> list[str]:
+    """What a caption says: what it is of, the mean and its interval, then all else."""
     comparison = table.comparison
     settings = comparison.settings
     sentences = [
@@ -58,7 +63,7 @@ def caption(table: Table) -> str:
         sentences.append(f"This table is for {comparison.distinction}; cells with other settings have their own")
     if any(table.has_paper(j) for j in range(len(table.columns))):
         sentences.append("Paper: the number printed in the paper, which gives no intervals")
-    return " ".join(f"{sentence.rstrip('.')}." for sentence in sentences if sentence)
+    return [f"{sentence.rstrip('.')}." for sentence in sentences if sentence]
 
 
 def remaining_sentences(remaining: list[Remaining]) -> list[str]:

@@ -36,7 +36,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Labels:
-    """The texts of a figure of curves."""
+    """The texts of a figure of curves; a title and a note that are empty take no room."""
 
     title: str
     x: str
@@ -44,23 +44,32 @@ class Labels:
     note: str
 
 
-def family_figure(columns: Sequence[Column], x: list[float], labels: Labels) -> Figure:
+def family_figure(
+    columns: Sequence[Column],
+    x: list[float],
+    labels: Labels,
+    limits: tuple[float, float] | None = None,
+    tall: float = TALL,
+) -> Figure:
     """Rows: families; columns as given, of the same methods. All panels share their axes.
 
     Args:
         columns: from the left.
         x: where the points of the curves are.
         labels: of the figure.
+        limits: of y; None: what holds all curves.
+        tall: height of a panel in inches.
     """
     families = by_family(columns[0].bands)
     side = (WIDTH - LEFT - RIGHT + GAP) / len(columns)
     titles = [wrapped(column.title, side - GAP / 2, SMALL) for column in columns]
     note = wrapped(labels.note, WIDTH - 0.2, SMALL)
     keys = [_Key(names, list(columns[0].bands)) for names in families.values()]
-    head = 0.44 + LINE * max(title.count("\n") + 1 for title in titles)
+    limits = limits or limits_of(columns)
+    head = (0.44 if labels.title else 0.12) + LINE * max(title.count("\n") + 1 for title in titles)
     x_label = wrapped(labels.x, side - GAP, SMALL)
-    foot = 0.42 + LINE * (x_label.count("\n") + note.count("\n") + 2)
-    height = head + sum(key.height + TALL + BETWEEN for key in keys) + foot
+    foot = 0.42 + LINE * (x_label.count("\n") + len(note.splitlines()) + 1)
+    height = head + sum(key.height + tall + BETWEEN for key in keys) + foot
     with styled():
         sheet = Sheet(WIDTH, height)
         sheet.write(0.08, labels.title, 0.28, LARGE, fontweight="bold")
@@ -69,14 +78,14 @@ def family_figure(columns: Sequence[Column], x: list[float], labels: Labels) -> 
             sheet.write(LEFT + j * side, title, -0.07, SMALL, linespacing=1.1)
         for key, (name, members) in zip(keys, families.items(), strict=True):
             key.draw(sheet, name)
-            row = [sheet.figure.add_axes(sheet.place(LEFT + j * side, side - GAP, TALL)) for j in range(len(columns))]
+            row = [sheet.figure.add_axes(sheet.place(LEFT + j * side, side - GAP, tall)) for j in range(len(columns))]
             for axes, column in zip(row, columns, strict=True):
                 _fill(axes, x, column, members)
-                axes.set_ylim(*_limits(columns))
+                axes.set_ylim(*limits)
                 axes.tick_params(labelbottom=key is keys[-1], labelleft=axes is row[0])
                 if key is keys[-1]:
                     axes.set_xlabel(x_label, fontsize=SMALL)
-            sheet.used += TALL + BETWEEN
+            sheet.used += tall + BETWEEN
         middle = (head + height - foot) / 2
         sheet.figure.text(0.1 / WIDTH, 1 - middle / height, labels.y, rotation=90, va="center", fontsize=NORMAL)
         sheet.used = height - LINE * (note.count("\n") + 1) - 0.08
@@ -129,7 +138,7 @@ def spaced(points: int, place: int) -> tuple[int, int]:
     return place % step, step
 
 
-def _limits(columns: Sequence[Column]) -> tuple[float, float]:
+def limits_of(columns: Sequence[Column]) -> tuple[float, float]:
     """Of y, for all panels."""
     lows, highs = zip(*((low, high) for column in columns for _, low, high in column.bands.values()), strict=True)
     low, high = float(np.nanmin(lows)), float(np.nanmax(highs))
