@@ -7,7 +7,7 @@ ARGS   ?=
 KERNEL := {"jupytext": null, "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock demo lidc-demo reference test test-slow lint format notebook tables figures clean
+.PHONY: help setup lock demo lidc-demo reference test test-slow lint format notebook docs tables figures report clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -65,12 +65,18 @@ format: setup  ## mend style and formatting
 notebook: setup  ## make docs/tutorial.ipynb from docs/tutorial.py
 	$(BIN)/jupytext --quiet --to ipynb --update --update-metadata '$(KERNEL)' --output docs/tutorial.ipynb docs/tutorial.py
 
+docs: setup  ## the site, from docs/: site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
+
 tables: setup  ## tables of every finished cell: results/tables/
 	$(BIN)/cdam-bench tables $(ARGS)
 
 figures: setup  ## curves and maps: results/figures/
 	$(BIN)/cdam-bench figures $(ARGS)
 
+report: setup  ## one page with everything that was measured: results/report/index.html
+	$(BIN)/cdam-bench report $(ARGS)
+
 clean:  ## remove caches and the virtual environment; results stay
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build dist *.egg-info
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache build dist site *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
-from cdam_bench.errors import UserError, require, require_text, require_whole
+from cdam_bench.errors import UserError, require, require_number, require_text, require_whole
 
 
 def make_tables(config: DictConfig) -> None:
@@ -33,33 +33,41 @@ def make_tables(config: DictConfig) -> None:
 
 def make_figures(config: DictConfig) -> None:
     """Curves, scores and maps of a results folder as PNG and PDF; exit status 2 where something could not be drawn."""
-    _, written, problems = _drawn(config, Path(config.output_dir))
+    from cdam_bench.reporting.cost import read_speeds
+    from cdam_bench.reporting.figures import write_figures
+
+    require_whole("num_images", config.num_images)
+    comparisons, speeds = _compared(config), read_speeds(Path(config.results_dir))
+    output_dir, images = Path(config.output_dir), config.num_images
+    written, problems = write_figures(comparisons, output_dir, images, config.paths, config.runtime, speeds)
     print(*written, sep="\n")
     _complain(problems)
 
 
 def make_report(config: DictConfig) -> None:
-    """One page with the tables and figures of a results folder, and what was run."""
+    """One page with everything that a results folder has to show; what it could not show stands in it, and is printed."""
+    from cdam_bench.reporting.cost import read_speeds
+    from cdam_bench.reporting.page.data import Gallery
     from cdam_bench.reporting.report import write_report
 
-    output_dir = Path(config.output_dir)
-    comparisons, figures, problems = _drawn(config, output_dir / "figures")
-    print(write_report(comparisons, output_dir, figures, problems))
-    _complain(problems)
+    images, seconds = (
+        require_whole("gallery", config.gallery),
+        require_number("gallery_seconds", config.gallery_seconds),
+    )
+    comparisons, speeds = _compared(config), read_speeds(Path(config.results_dir))
+    gallery = Gallery(images, seconds, config.paths, config.runtime)
+    page, problems = write_report(comparisons, Path(config.output_dir), speeds, gallery)
+    print(page)
+    for problem in problems:
+        print(f"note: {problem}", file=sys.stderr)
 
 
-def _drawn(config: DictConfig, folder: Path) -> tuple[list[Any], list[Path], list[str]]:
-    """What is compared, the figures of it that were written to `folder`, and a line for each that could not be."""
+def _compared(config: DictConfig) -> list[Any]:
+    """What is asked for of the comparisons that a results folder allows."""
     from cdam_bench.reporting.chosen import with_estimators
     from cdam_bench.reporting.comparisons import read_comparisons
-    from cdam_bench.reporting.cost import read_speeds
-    from cdam_bench.reporting.figures import write_figures
 
-    require_whole("num_images", config.num_images)
-    results_dir = Path(config.results_dir)
-    comparisons = with_estimators(read_comparisons(results_dir, _only(config)), _estimators(config))
-    speeds = read_speeds(results_dir)
-    return comparisons, *write_figures(comparisons, folder, config.num_images, config.paths, config.runtime, speeds)
+    return with_estimators(read_comparisons(Path(config.results_dir), _only(config)), _estimators(config))
 
 
 def _only(config: DictConfig) -> str | None:

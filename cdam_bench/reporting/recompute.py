@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from cdam_bench.benchmark.targets import (
     output_names,
 )
 from cdam_bench.configs import build_backbone, build_dataset, build_estimator, build_preprocessing, moved
-from cdam_bench.datasets import Batch, Dataset, collate
+from cdam_bench.datasets import Batch, Dataset, Sample, collate
 from cdam_bench.drawing.grids import Explained
 from cdam_bench.drawing.names import display_name
 from cdam_bench.errors import one_line, require
@@ -57,6 +57,22 @@ class Scene:
     outputs: str
     explained: tuple[Backbone, Tensor]
 
+    def first(self, count: int) -> "Scene":
+        """Its first images, or all of them where there are not so many."""
+        batch = self.batch
+        part = replace(
+            batch,
+            image_ids=batch.image_ids[:count],
+            images=batch.images[:count],
+            targets=batch.targets[:count],
+            seeds=batch.seeds[:count],
+            boxes=None if batch.boxes is None else batch.boxes[:count],
+            masks=None if batch.masks is None else batch.masks[:count],
+        )
+        backbone, targets = self.explained
+        explained = (backbone, targets[:count])
+        return replace(self, batch=part, targets=self.targets[:count], rows=self.rows[:count], explained=explained)
+
 
 def explain_again(
     comparison: Comparison, num_images: int, paths: DictConfig, runtime: DictConfig
@@ -73,47 +89,106 @@ def explain_again(
     Raises:
         UserError: if the data or the weights are not here, or the weights are others.
     """
-    scene = _scene(comparison, num_images, paths, runtime)
-    backbone, targets = scene.explained
+    rebuilt = Rebuilt(comparison, paths, runtime)
+    scene = rebuilt.scene(rebuilt.first(num_images))
     maps, signed, problems = {}, {}, []
     for cell in comparison.cells:
         name = cell.key.estimator
         try:
-            estimator = build_estimator(settings_of(cell, paths, runtime))
-            images = scene.batch.images.to(backbone.device)
-            found = estimator.attribute(backbone, images, targets.to(images.device), scene.batch.seeds)
-            require(bool(found.isfinite().all()), "NaN or infinite values")
+            maps[name], signed[name] = rebuilt.maps(cell, scene)
         except Exception as error:  # whatever may go wrong in a class of one's own: the other methods keep their maps
             problems.append(f"no maps of {display_name(name)} on {comparison.title}: {one_line(error)}")
-        else:
-            maps[name] = found.cpu().numpy()
-            signed[name] = getattr(type(estimator), "signed", True)
-    return [_explained(scene, i, maps, signed) for i in range(len(scene.batch))] if maps else [], problems
+    return [explained_image(scene, i, maps, signed) for i in range(len(scene.batch))] if maps else [], problems
 
 
-def _scene(comparison: Comparison, num_images: int, paths: DictConfig, runtime: DictConfig) -> Scene:
-    """The first images that were measured, and the targets they were measured for: they are read, never chosen again."""
-    cell = comparison.cells[0]
-    settings = settings_of(cell, paths, runtime)
-    same_weights(cell, settings)
-    backbone, preprocessing = build_backbone(settings), build_preprocessing(settings)
-    dataset = build_dataset(settings, preprocessing, backbone)
-    known = _rows_by_image(comparison)
-    samples = []
-    for i in range(len(dataset)):
-        sample = dataset[i]
-        samples += [sample] if sample.image_id in known else []
-        if len(samples) == min(num_images, len(known)):
-            break
-    require(bool(samples), f"dataset {comparison.dataset} has none of the images of the results: was it changed?")
-    batch = concept_targets(collate(samples, settings.seed), dataset.class_names, backbone.head)
-    rows = [known[name] for name in batch.image_ids]
-    with torch.inference_mode():
-        logits = backbone(batch.images.to(backbone.device)).cpu()  # in single precision, as the run's
-    targets = named_targets(rows, output_names(dataset.class_names, backbone.head), logits)
-    contrast = contrast_of(settings)  # all cells of a comparison have the same
-    explained = (backbone, targets) if contrast is None else contrast.applied(backbone, logits, targets)
-    return Scene(backbone, dataset, batch, targets, rows, comparison.outputs, explained)
+class Rebuilt:
+    """The backbone and the dataset of a comparison, built again to explain some of its images.
+
+    Args:
+        comparison: cells of one dataset and backbone.
+        paths: data_dir and weights_dir of this machine.
+        runtime: device and batch_size; the precision is the cells'.
+    Raises:
+        UserError: if the data or the weights are not here, or the weights are others.
+    """
+
+    def __init__(self, comparison: Comparison, paths: DictConfig, runtime: DictConfig) -> None:
+        self.comparison, self.paths, self.runtime = comparison, paths, runtime
+        self.settings = settings_of(comparison.cells[0], paths, runtime)
+        same_weights(comparison.cells[0], self.settings)
+        self.backbone = build_backbone(self.settings)
+        self.dataset = build_dataset(self.settings, build_preprocessing(self.settings), self.backbone)
+        self.rows = _rows_by_image(comparison)
+
+    def first(self, num_images: int) -> list[Sample]:
+        """The first images that were measured.
+
+        Raises:
+            UserError: if none of them is in the dataset.
+        """
+        samples: list[Sample] = []
+        for sample in map(self.dataset.__getitem__, range(len(self.dataset))):
+            samples += [sample] if sample.image_id in self.rows else []
+            if len(samples) == min(num_images, len(self.rows)):
+                break
+        require(
+            bool(samples), f"dataset {self.comparison.dataset} has none of the images of the results: was it changed?"
+        )
+        return samples
+
+    def named(self, names: Sequence[str]) -> list[Sample]:
+        """The images of these names, in their order.
+
+        Raises:
+            UserError: if one is not in the dataset.
+        """
+        places = {
+            name: place for cell in self.comparison.complete_cells for place, name in enumerate(cell.scores["image"])
+        }
+        # a finished cell has every image of its dataset, in its order
+        likely = [places[name] for name in names if places.get(name, len(self.dataset)) < len(self.dataset)]
+        wanted, found = set(names), {}
+        for place in dict.fromkeys([*likely, *range(len(self.dataset))]):
+            if len(found) == len(wanted):
+                break
+            sample = self.dataset[place]
+            if sample.image_id in wanted:
+                found[sample.image_id] = sample
+        missing = [name for name in names if name not in found]
+        told = f"dataset {self.comparison.dataset} has no image {missing[0]}: was it changed?" if missing else ""
+        require(not missing, told)
+        return [found[name] for name in names]
+
+    def scene(self, samples: Sequence[Sample]) -> Scene:
+        """Images with the targets they were measured for, which are read, never chosen again."""
+        head, classes = self.backbone.head, self.dataset.class_names
+        batch = concept_targets(collate(samples, self.settings.seed), classes, head)
+        rows = [self.rows[name] for name in batch.image_ids]
+        with torch.inference_mode():
+            logits = self.backbone(batch.images.to(self.backbone.device)).cpu()  # in single precision, as the run's
+        targets = named_targets(rows, output_names(classes, head), logits)
+        contrast = contrast_of(self.settings)  # all cells of a comparison have the same
+        explained = (self.backbone, targets)
+        if contrast is not None:
+            explained = contrast.applied(self.backbone, logits, targets)
+        return Scene(self.backbone, self.dataset, batch, targets, rows, self.comparison.outputs, explained)
+
+    def maps(self, cell: CellResult, scene: Scene) -> tuple[np.ndarray, bool]:
+        """Maps (B, K, H, W) of a cell's estimator, and whether they can speak against an output.
+
+        Raises:
+            UserError: if some of their values are not finite.
+        """
+        estimator = build_estimator(settings_of(cell, self.paths, self.runtime))
+        backbone, targets = scene.explained
+        images = scene.batch.images.to(backbone.device)
+        found = estimator.attribute(backbone, images, targets.to(images.device), scene.batch.seeds)
+        require(bool(found.isfinite().all()), "NaN or infinite values")
+        return found.cpu().numpy(), getattr(type(estimator), "signed", True)
+
+    def pixels(self, sample: Sample) -> np.ndarray:
+        """A picture as it was before its normalisation: (H, W, 3) in [0, 1]."""
+        return _pixels(sample.image, self.dataset.mean, self.dataset.std)
 
 
 def _rows_by_image(comparison: Comparison) -> dict[str, dict[str, Any]]:
@@ -124,7 +199,7 @@ def _rows_by_image(comparison: Comparison) -> dict[str, dict[str, Any]]:
     return rows
 
 
-def _explained(scene: Scene, i: int, maps: dict[str, np.ndarray], signed: dict[str, bool]) -> Explained:
+def explained_image(scene: Scene, i: int, maps: dict[str, np.ndarray], signed: dict[str, bool]) -> Explained:
     """One image; the numbers beside its targets are those of the results."""
     batch, row = scene.batch, scene.rows[i]
     columns = [column_of(k) for k in range(scene.targets.shape[1])]

@@ -1,0 +1,1 @@
+"""The report page: one HTML file with everything a results folder has to show."""
