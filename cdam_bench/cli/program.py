@@ -67,8 +67,13 @@ def assigned(words: list[str], names: tuple[str, ...]) -> list[str]:
     settled = []
     for word in words:
         name = None if "=" in word or word[:1] in "-+~" else next(left, None)
-        settled.append(word if name is None else f"{name}='{word}'")
+        settled.append(word if name is None else f"{name}={_in_quotes(word)}")
     return settled
+
+
+def _in_quotes(word: str) -> str:
+    """A word as Hydra reads it, whatever is in it."""
+    return "'" + word.replace("\\'", "\\\\'").replace("'", "\\'") + "'"
 
 
 def quoted(word: str) -> str:
