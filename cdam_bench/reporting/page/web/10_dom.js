@@ -8,7 +8,12 @@ function el(tag, attributes, ...children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat(2).filter((child) => child !== null && child !== undefined));
+  return fill(element, ...children);
+}
+
+/** Append children: nodes, text and lists of them. */
+function fill(element, ...children) {
+  element.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== ""));
   return element;
 }
 

@@ -25,13 +25,19 @@ const LOOK = {
   text: { color: "var(--ink)", font: FONT, fontSize: 11.5 },
 };
 
-/** Draw a Vega-Lite specification into a place; the last one asked for wins. */
+const drawings = new Map(); // canvas → its chart, to be let go once the canvas has left the page
+
+/** Draw a Vega-Lite specification into a place instead of what was there. */
 async function draw(place, spec) {
-  place.drawing?.then((drawn) => drawn?.finalize());
   const canvas = el("div", { class: "chart" });
   place.replaceChildren(canvas);
-  place.drawing = vegaEmbed(canvas, { ...spec, config: LOOK }, { mode: "vega-lite", actions: false, renderer: "svg", ast: true, tooltip: showTip });
-  await place.drawing;
+  const chart = await vegaEmbed(canvas, { ...spec, config: LOOK }, { mode: "vega-lite", actions: false, renderer: "svg", ast: true, tooltip: showTip });
+  drawings.set(canvas, chart);
+  for (const [other, drawn] of drawings) {
+    if (other.isConnected) continue;
+    drawn.finalize();
+    drawings.delete(other);
+  }
 }
 
 /** The handler that Vega calls: `value` is the datum under the pointer; its `tip` says what to show. */

@@ -94,11 +94,11 @@ function methodPicker(report, comparison) {
   return el("div", { class: "methods" }, all, groups);
 }
 
-/** "26 of 26 methods", to be opened; in the bar at the top. */
+/** "Methods 26/26", to be opened; in the bar at the top. */
 function methodMenu(report, comparison) {
   const summary = el("summary", {});
   const show = () => {
-    summary.textContent = `Methods: ${shownMethods(comparison.estimators).length} of ${comparison.estimators.length}`;
+    summary.textContent = `Methods ${shownMethods(comparison.estimators).length}/${comparison.estimators.length}`;
   };
   onState(["off"], show);
   show();

@@ -12,7 +12,8 @@ function showHeadline(report, comparison) {
     ["Run", headline.first === headline.last ? headline.first : `${headline.first} to ${headline.last}`],
     ["cdam_bench", headline.versions.join(", ")],
   ].filter(([, value]) => value);
-  body.append(
+  fill(
+    body,
     el("p", {}, headline.sentence, comparison.distinction ? ` Setting: ${comparison.distinction}.` : ""),
     el("dl", { class: "facts" }, facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
     report.notes.map((note) => el("p", { class: "warning small" }, note)),

@@ -2,12 +2,12 @@
 
 function showTables(report, comparison) {
   const body = bodyOf("tables", comparison.tables.length + comparison.text_tables.length > 0);
-  const place = el("div", {});
+  const place = el("div", { class: "tables" });
   const redraw = () => {
     const tables = comparison.tables.map((table) => scoreTable(report, comparison, table));
     place.replaceChildren(...tables, ...comparison.text_tables.map(textTable), ...paperCheck(report, comparison));
   };
-  body.append(el("p", { class: "small muted only-on-screen" }, "A column’s heading sorts by it; once more turns the order round."), place);
+  fill(body,el("p", { class: "small muted only-on-screen" }, "A column’s heading sorts by it; once more turns the order round."), place);
   onState(["off"], redraw);
   redraw();
 }

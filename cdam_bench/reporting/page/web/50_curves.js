@@ -17,7 +17,8 @@ function showCurves(report, comparison) {
     const shown = comparison.curves.filter((curve) => which === "all" || curve.name === which);
     figures.replaceChildren(...shown.map((curve) => curveFigure(report, comparison, curve)));
   };
-  body.append(
+  fill(
+    body,
     el("p", { class: "small muted only-on-screen" }, "Point at a line to read its values and see its interval; tick methods or whole families on and off."),
     controls,
     el("div", { class: "with-picker" }, figures, el("aside", { class: "only-on-screen", "aria-label": "Methods shown" }, methodPicker(report, comparison))));
@@ -66,7 +67,8 @@ function extent(rows, hasBands) {
 }
 
 function curveSpec(report, curve, ids, values, domain, isFirst) {
-  const x = { field: "x", type: "quantitative", title: curve.x_label, scale: { zero: false, nice: false } };
+  const places = curve.x.length <= 13 ? { values: curve.x, labelOverlap: true } : {};
+  const x = { field: "x", type: "quantitative", title: curve.x_label, scale: { zero: false, nice: false }, axis: places };
   const y = { field: "mean", type: "quantitative", title: isFirst ? curve.y_label : null, scale: { domain, nice: true, zero: false } };
   const color = methodScale(report, ids, "color");
   const pointed = (value, otherwise, empty) => ({ condition: { param: "near", empty, value }, value: otherwise });

@@ -11,7 +11,8 @@ function showGallery(report, comparison) {
   const box = el("div", { class: "scroll wall", role: "region", "aria-label": "Maps, a row per image and a column per method" });
   const more = el("button", { type: "button", onclick: () => showRows(view, box, more, Infinity) });
   box.addEventListener("keydown", (event) => moveInGallery(view, box, event));
-  body.append(
+  fill(
+    body,
     el("p", { class: "small muted" }, how),
     galleryControls(report, comparison),
     el("p", { class: "small muted only-on-screen" }, "Click or press Enter on a map to enlarge it; arrow keys move between maps."),
@@ -147,7 +148,7 @@ function galleryRow(view, entry, row) {
   const about = el("div", { class: "about" },
     el("strong", {}, entry.targets.map((one) => one.name).join(", ")),
     el("span", { class: "muted name" }, name),
-    entry.why.length ? el("span", { class: "muted why" }, entry.why.join("; ")) : null);
+    entry.why.length ? el("span", { class: "muted why", title: entry.why.join("; ") }, entry.why.join("; ")) : null);
   return el("tr", { class: "case", "data-image": name }, el("th", { scope: "row" }, first, about), view.methods.map((id, column) => mapCell(view, entry, id, row, column + 1)));
 }
 

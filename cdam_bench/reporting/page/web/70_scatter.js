@@ -6,7 +6,7 @@ function showScatter(report, comparison) {
   if (body.parentElement.hidden) return;
   const [first, second] = defaultPair(comparison);
   const score = defaultScore(comparison);
-  const place = el("div", { class: "canvas square" });
+  const place = el("div", { class: "canvas" });
   const words = el("p", { class: "small muted", role: "status" });
   const names = () => ({
     x: { id: chosen("xm", comparison.estimators, second), score: chosen("xs", comparison.scatter_scores, score) },
@@ -18,16 +18,19 @@ function showScatter(report, comparison) {
     words.textContent = scatterWords(report, comparison, axes, points);
     draw(place, scatterSpec(report, comparison, axes, points));
   };
-  body.append(
+  fill(
+    body,
     el("p", { class: "small muted" }, "A point per image", images.note ? ` (${images.note})` : "", ". ",
       el("span", { class: "only-on-screen" }, "Point at one to see the picture.")),
-    el("div", { class: "controls" },
-      selection("Across: method", "xm", methodOptions(report, comparison), second),
-      selection("score", "xs", scoreOptions(comparison), score),
-      selection("Up: method", "ym", methodOptions(report, comparison), first),
-      selection("score", "ys", scoreOptions(comparison), score)),
-    words,
-    place);
+    el("div", { class: "cloud" },
+      place,
+      el("div", {},
+        el("div", { class: "controls" },
+          selection("Across: method", "xm", methodOptions(report, comparison), second),
+          selection("Across: score", "xs", scoreOptions(comparison), score),
+          selection("Up: method", "ym", methodOptions(report, comparison), first),
+          selection("Up: score", "ys", scoreOptions(comparison), score)),
+        words)));
   onState(["xm", "xs", "ym", "ys"], redraw);
   redraw();
 }

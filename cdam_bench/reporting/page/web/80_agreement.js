@@ -6,7 +6,8 @@ function showAgreement(report, comparison) {
   if (!agreement) return;
   const place = el("div", {});
   const redraw = () => place.replaceChildren(agreementMatrix(comparison, chosen("over", ["of_means", "per_image"], "of_means")));
-  body.append(
+  fill(
+    body,
     el("div", { class: "controls" }, segments("Rank correlation", "over", [["of_means", "Of the means"], ["per_image", "On each image"]], "of_means")),
     place,
     el("p", { class: "small muted wide" }, rich(agreement.note)));

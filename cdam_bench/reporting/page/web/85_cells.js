@@ -13,7 +13,8 @@ function showCells(report, comparison) {
     el("td", { class: "text" }, cell.device),
     el("td", { class: "text" }, cell.started),
     el("td", { class: "text" }, cellDetails(cell))));
-  body.append(
+  fill(
+    body,
     el("details", {}, el("summary", {}, "Settings that all cells share"), settingsList(comparison.settings)),
     versionsShared(report, comparison),
     scrolling("Cells", el("table", { class: "ruled sticky" }, el("thead", {}, head), el("tbody", {}, rows))),
@@ -50,6 +51,6 @@ function showNotes(_report, comparison) {
   const body = bodyOf("notes", comparison.notes.length > 0);
   const groups = new Map();
   for (const { kind, text } of comparison.notes) groups.set(kind, [...(groups.get(kind) ?? []), text]);
-  body.append(el("dl", { class: "notes" }, [...groups].map(([kind, texts]) => el("div", {},
+  fill(body,el("dl", { class: "notes" }, [...groups].map(([kind, texts]) => el("div", {},
     el("dt", {}, KINDS[kind] ?? capital(kind)), el("dd", {}, texts.map((text) => el("p", { class: "wide" }, rich(text))))))));
 }

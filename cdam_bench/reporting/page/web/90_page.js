@@ -35,7 +35,7 @@ function showContents() {
       event.preventDefault();
       goTo(section);
     };
-    return el("li", {}, el("a", { href: `#${section.id}`, onclick: go }, section.querySelector("h2").textContent));
+    return el("li", {}, el("a", { href: `#${section.id}`, onclick: go }, section.querySelector("h2").dataset.short ?? section.querySelector("h2").textContent));
   }));
   markWhere();
 }
