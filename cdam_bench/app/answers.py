@@ -58,8 +58,7 @@ def answer(question: Question, upload: Upload, examples: Examples, models: Model
     backbone = prepared.backbone
     outputs = outputs_of(backbone.head, backbone.num_classes, None, backbone.class_names)
     names = target_names(outputs)
-    known = [target for target in question.targets if target in names]  # another backbone's were chosen before
-    targets = known or default_targets(outputs, names)
+    targets = list(question.targets) or default_targets(outputs, names)
     explanation, failures = with_every_method(prepared, named_estimators(list(question.methods)), targets)
     chosen = tuple(names[target.index] for target in explanation.targets)
     return Answer(replace(question, targets=chosen), explanation, choices_of(explanation, outputs, names), failures)

@@ -18,6 +18,7 @@ WIDTH, HEIGHT = 420, 250  # of a chart, in its own units: about CSS pixels on a 
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 40  # around its axes
 TICKS = 5
 STROKE = 2.0
+FIRST = 0.2  # share that is blurred at first
 
 
 def curves_shown(answered: Answer, blurring: Blurring) -> str:
@@ -29,7 +30,7 @@ def curves_shown(answered: Answer, blurring: Blurring) -> str:
         f"<h3>As the most important {'patches' if blurring.unit == 'patch' else 'pixels'} are blurred</h3>"
         '<p class="cdam-hint">A good map finds what the network uses: the curve of its class falls early.</p>'
         f'<label class="cdam-slider">blurred <input type="range" class="cdam-share" min="0" max="{blurring.steps}" step="1" '
-        f'value="0" aria-label="share of the picture that is blurred"> <output>0 %</output></label>'
+        f'value="{round(FIRST * blurring.steps)}" aria-label="share of the picture that is blurred"> <output></output></label>'
         f'<img class="cdam-sharp" hidden alt="" src="{data_address(found.pixels)}">'
         f'<img class="cdam-blurred" hidden alt="" src="{data_address(blurring.pixels)}">{sections}</div>'
     )
@@ -48,8 +49,8 @@ def _of_target(target: Target, blurring: Blurring, methods: list[str]) -> str:
     )
     value = f"{VALUES[target.kind]} of {escape(target.name)}"
     return (
-        f'<section><h3>{value}</h3><div class="cdam-chart">{chart(curves, styles, value)}</div>'
-        f'<div class="cdam-grid">{figures}</div></section>'
+        f'<section><h3>{value}</h3><div class="cdam-curves"><div class="cdam-chart">{chart(curves, styles, value)}</div>'
+        f'<div class="cdam-grid">{figures}</div></div></section>'
     )
 
 

@@ -1,6 +1,6 @@
 """Pictures that are here without a network: digit scenes of this package, photographs of scikit-learn's."""
 
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 from cdam_bench.app.uploads import Upload
@@ -22,5 +22,13 @@ def example(name: str) -> Upload:
     if name in DIGITS:
         content = (Path(__file__).parent / "examples" / f"{name}.png").read_bytes()
     else:
-        content = (files("sklearn.datasets") / "images" / f"{name}.jpg").read_bytes()
+        content = (_scikit_learn() / "datasets" / "images" / f"{name}.jpg").read_bytes()
     return Upload(name, content, name)
+
+
+def _scikit_learn() -> Path:
+    """Its folder; importing it would take seconds."""
+    found = find_spec("sklearn")
+    assert found is not None
+    assert found.origin is not None
+    return Path(found.origin).parent

@@ -2,6 +2,7 @@
 
 import re
 from collections import OrderedDict
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,7 @@ class Models:
         if names is not None and not isinstance(backbone.head, TextHead):  # which has them already
             count = backbone.num_classes
             require(len(names) == count, f"{len(names)} class_names for a head with {count} outputs")
+            backbone = copy(backbone)  # the built one is kept by others
             backbone.class_names = [str(name) for name in names]
         return Model(backbone, configs.build_preprocessing(self._config), self.first)
 
@@ -110,16 +112,15 @@ class Models:
         """Raise UserError for a name that would be read as a path, or is none."""
         if self._settings.allow_paths:
             return
-        require(not Path(name).exists(), f"backbone={name} names something on this machine: {ALLOW}")
-        if timm.is_model(name):
-            return
-        if HUB_ID.fullmatch(name) is None:
-            near = nearest_names(name, configs.choices("backbone"), 2) + nearest_names(name, timm.list_models(), 2)
+        if HUB_ID.fullmatch(name) is None and not timm.is_model(name):
+            configured = [one for one in configs.choices("backbone") if one not in NO_TEMPLATES]
+            near = nearest_names(name, configured, 2) + nearest_names(name, timm.list_models(), 2)
             hint = f"did you mean {' or '.join(near)}?" if near else "choose one that is offered"
             paths = f" ({ALLOW})" if set(name) & set("/\\.~") else ""
             raise UserError(
                 f"backbone={name} is no configuration, model of timm or id of Hugging Face's hub: {hint}{paths}"
             )
+        require(not Path(name).exists(), f"backbone={name} names something on this machine: {ALLOW}")
 
     def _with_text(self, model: Model, name: str, classes: tuple[str, ...]) -> Model:
         """The model with a head made of class names; the last ones are kept, as reading a text tower takes seconds."""

@@ -56,7 +56,8 @@
     const maps = document.querySelector(".cdam-maps");
     if (!maps) return;
     const overlay = maps.querySelector(".cdam-overlay").value;
-    const query = `?${maps.dataset.query}&overlay=${overlay}`;
+    const kept = [...new URLSearchParams(location.search)].filter(([key]) => key.startsWith("__"));  // Gradio's own
+    const query = `?${[maps.dataset.query, `overlay=${overlay}`, ...kept.map((pair) => pair.join("="))].join("&")}`;
     if (location.search !== query) history.replaceState(null, "", location.pathname + query);
     for (const link of document.querySelectorAll(".cdam-link")) link.value = location.href;
   };

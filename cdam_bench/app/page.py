@@ -48,8 +48,8 @@ class Page:
                 self._lay_out_settings()
             with gr.Column(scale=7, min_width=300):
                 self.maps = gr.HTML(EXPLAINING, elem_id="cdam-maps")
-                self.curves = gr.HTML("", elem_id="cdam-curves")
                 self.links = gr.HTML("", elem_id="cdam-files")
+                self.curves = gr.HTML("", elem_id="cdam-curves")
 
     def _lay_out_settings(self) -> None:
         models, default, allowed = self.desk.models, self.desk.default, self.settings.allow_paths

@@ -87,7 +87,7 @@ def of_query(query: Mapping[str, Sequence[str]], default: Question) -> Question:
     given = {key: [value for value in query.get(key, ()) if value] for key in Question.__dataclass_fields__}
     texts = {key: given[key][-1] for key in ("picture", "backbone", "weights") if given[key]}
     lists = {key: tuple(given[key]) for key in ("classes", "targets", "methods") if given[key]}
-    question = replace(default, **texts, **lists)  # ty: ignore[invalid-argument-type] (of two kinds of values)
+    question = replace(default, **texts, **lists)
     if not given["overlay"]:
         return question
     try:

@@ -48,7 +48,7 @@ class Turns:
         except StillRunning:
             raise time_over(self.timeout_s) from None
 
-    def _timed(self, work: Callable[[], T]) -> T:
+    def _timed(self, work: Callable[[], Any]) -> Any:
         try:
             with time_limit(self.timeout_s):
                 return work()

@@ -1,8 +1,8 @@
 """Pictures as visitors send them: looked at before they are decoded, refused in one line, and kept in memory alone."""
 
 import re
-import shutil
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -65,7 +65,8 @@ def taken(path: str | Path, folder: str | Path, settings: Settings) -> Upload:
     finally:
         path.unlink()
         if path.parent != folder:
-            shutil.rmtree(path.parent, ignore_errors=True)
+            with suppress(OSError):  # another file of the same content is still there
+                path.parent.rmdir()
     return checked(path.name, content, settings)
 
 
