@@ -22,7 +22,7 @@ function scoreTable(report, comparison, table) {
   const rows = table.rows.filter((row) => shown.has(row.estimator)).map((row) => ({ row, line: scoreRow(report, columns, row) }));
   const tbody = el("tbody", {}, rows.map(({ line }) => line));
   const head = el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Method"), heads));
-  const element = el("table", { class: "ruled sticky", "data-table": table.name }, head, tbody);
+  const element = el("table", { class: `ruled sticky${table.paper.some(Boolean) ? " with-paper" : ""}`, "data-table": table.name }, head, tbody);
   head.addEventListener("click", (event) => {
     const button = event.target.closest("button.sort");
     if (button) sortTable(head, tbody, rows, button, columns[Number(button.dataset.column)]);

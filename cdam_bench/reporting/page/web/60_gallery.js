@@ -149,7 +149,7 @@ function galleryRow(view, entry, row) {
     el("strong", {}, entry.targets.map((one) => one.name).join(", ")),
     el("span", { class: "muted name" }, name),
     entry.why.length ? el("span", { class: "muted why", title: entry.why.join("; ") }, entry.why.join("; ")) : null);
-  return el("tr", { class: "case", "data-image": name }, el("th", { scope: "row" }, first, about), view.methods.map((id, column) => mapCell(view, entry, id, row, column + 1)));
+  return el("tr", { class: "case", "data-image": name }, el("th", { scope: "row" }, el("div", { class: "who" }, first, about)), view.methods.map((id, column) => mapCell(view, entry, id, row, column + 1)));
 }
 
 function mapCell(view, entry, id, row, column) {
