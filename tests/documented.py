@@ -45,7 +45,9 @@ def without_code(text: str) -> str:
 def commands(text: str) -> list[tuple[str, ...]]:
     """Words after `cdam-bench` of every command in blocks of code, each once; words with “…” are left out."""
     blocks = "\n".join(re.findall(r"^```bash\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE))
-    indented = "\n".join(re.findall(r"^    (.*)$", re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE), re.M))
+    indented = "\n".join(
+        re.findall(r"^    (.*)$", re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE), re.M)
+    )
     lines = (blocks + "\n" + indented).replace("\\\n", " ").splitlines()
     shown = [match[1] for line in lines for part in line.split("&&") if (match := COMMAND.match(part.strip()))]
     words = [tuple(word for word in shlex.split(one, comments=True) if "…" not in word) for one in shown]
@@ -75,7 +77,9 @@ def compose_command(words: tuple[str, ...]) -> None:
 def first_cell(words: list[str]) -> list[str]:
     """Settings with the first of several values where they have several."""
     return [
-        f"{one.get_key_element()}={next(one.sweep_string_iterator())}" if one.is_sweep_override() else str(one.input_line)
+        f"{one.get_key_element()}={next(one.sweep_string_iterator())}"
+        if one.is_sweep_override()
+        else str(one.input_line)
         for one in OverridesParser.create().parse_overrides(words)
     ]
 

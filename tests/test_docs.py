@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -115,25 +116,33 @@ def test_a_dataset_of_ones_own_is_one_class_and_one_yaml(own_files):
     assert (scores["box_area"] == 0.25).all()
 
 
-def test_a_model_of_ones_own_goes_in_as_an_object(own_files, capsys):
+def test_a_model_of_ones_own_goes_in_as_an_object(own_files):
     exec(compile(example(page("docs/own_model.md"), "own model"), "own_model.md", "exec"), {})
-    assert "gradcam" in capsys.readouterr().out
-    assert list((own_files / "outputs" / "own_model").glob("*.npz"))
+    (file,) = (own_files / "outputs" / "own_model").glob("*.npz")
+    assert sorted(np.load(file)) == ["cdam/0", "cdam/2", "gradcam/0", "gradcam/2"]
 
 
-def test_a_model_of_ones_own_has_a_short_name(own_files, capsys):
-    run("run", "--config-dir", "myconf", "backbone=owls", "dataset=image_folder", "--cfg", "job", "--resolve")
+@pytest.mark.usefixtures("own_files")
+def test_a_model_of_ones_own_has_a_short_name(capsys):
+    run("run", "--config-dir", "myconf", "backbone=owls", "dataset=image_folder", "--cfg", "job")
     settings = yaml.safe_load(capsys.readouterr().out)
     assert settings["backbone"]["architecture"] == "vit_small_patch16_224"
     assert settings["backbone"]["checkpoint"] == "/models/owls.safetensors"
-    assert settings["names"]["backbone"] == "owls"
+    assert settings["backbone"]["name"] == "owls"
+    assert settings["backbone"]["preprocessing"]["_target_"].endswith("TimmPreprocessing")
 
 
 def rows(name, columns):
     """Rows of the table of a page whose second, or else first, cell is a method's name; by that name."""
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in page(name).splitlines() if line[:1] == "|"]
+    lines = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page(name).splitlines() if line[:1] == "|"
+    ]
     return {
-        cell.strip("`"): row for row in lines if len(row) == columns for cell in row[:2] if cell[:1] == "`" and cell[-1] == "`"
+        cell.strip("`"): row
+        for row in lines
+        if len(row) == columns
+        for cell in row[:2]
+        if cell[:1] == "`" and cell[-1] == "`"
     }
 
 

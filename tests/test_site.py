@@ -21,7 +21,7 @@ class Settings(yaml.SafeLoader):
 
 Settings.add_multi_constructor("!", lambda *_node: None)
 Settings.add_multi_constructor("tag:yaml.org,2002:python/", lambda *_node: None)
-SETTINGS = yaml.load(page("mkdocs.yml"), Settings)  # noqa: S506 (a safe loader)
+SETTINGS = yaml.load(page("mkdocs.yml"), Settings)
 
 
 def named(entry):

@@ -37,7 +37,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, **_others: object) -> str:
     """Turn a page's links, which hold between files of the repository, into links between files of the site."""
     root = Path(config.config_file_path).parent
     inside = (root / "docs" / page.file.src_uri).exists() or page.file.src_uri in SHOWN_AS.values()
