@@ -11,7 +11,11 @@ from cdam_bench.errors import UserError
 
 PACKAGED = Path(__file__).parents[1] / "weights"
 PROBE_SUFFIX = "_linear.safetensors"  # of the heads that `cdam-bench train probe` makes
-DIGITS_PREFIX = "digits_"  # of the networks that `cdam-bench train digits` makes; some come with the package
+TRAINED_BY = {  # first letters of networks that are made here, and the command; some come with the package
+    "digits_": "cdam-bench train digits backbone={name}",
+    "cifar10_vits14_frozen": "cdam-bench train photographs trained=head",
+    "cifar10_vits14": "cdam-bench train photographs trained=all",
+}
 
 
 def find_weights(name: str | Path, weights_dir: str | Path | None = None) -> Path:
@@ -36,9 +40,16 @@ def find_weights(name: str | Path, weights_dir: str | Path | None = None) -> Pat
     mend = "put it there or give its path"
     if str(name).endswith(PROBE_SUFFIX):
         mend = f"train it with `cdam-bench train probe`, or {mend}"
-    if str(name).startswith(DIGITS_PREFIX):
-        mend = f"make it by `cdam-bench train digits backbone={Path(name).stem}` (half an hour), or {mend}"
+    if (made_by := training_command(Path(name).stem)) is not None:
+        mend = f"make it by `{made_by}` (half an hour), or {mend}"
     raise UserError(f"weights file {name} not found (searched {searched}): {mend}")
+
+
+def training_command(network: str) -> str | None:
+    """The command that makes the weights of a network; None for those that are trained elsewhere."""
+    found = (command for first, command in TRAINED_BY.items() if network.startswith(first))
+    command = next(found, None)
+    return None if command is None else command.format(name=network)
 
 
 def is_address(name: str | Path) -> bool:

