@@ -7,10 +7,10 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 import yaml
-from pymdownx.slugs import slugify
 
 from tests.documented import DOCS, LINK, ROOT, page, pages, without_code
 
+slugs = pytest.importorskip("pymdownx.slugs", reason="the site needs the extra docs")
 OUTSIDE = ["CHANGELOG.md", "CONTRIBUTING.md", "results/reference/README.md"]  # of the repository, in the nav
 MADE = ["tutorial.md"]  # of the notebook
 
@@ -33,7 +33,7 @@ def named(entry):
 
 def anchors(text: str) -> set[str]:
     """Names of a page's headings, as GitHub and the site make them."""
-    slug, seen = slugify(case="lower"), []
+    slug, seen = slugs.slugify(case="lower"), []
     for heading in re.findall(r"^#+ (.*)$", without_code(text), flags=re.MULTILINE):
         seen.append(slug(re.sub(r"[`*]|\]\(.*?\)|\[", "", heading), "-"))
     return set(seen)
@@ -80,7 +80,6 @@ class Page:
 
 def built(folder: Path, monkeypatch, run_tutorial: str) -> dict[Path, Page]:
     """The pages of the site, built strictly into a folder."""
-    pytest.importorskip("material", reason="the site needs the extra docs")
     from mkdocs.commands.build import build
     from mkdocs.config import load_config
 
