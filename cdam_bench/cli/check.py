@@ -62,6 +62,7 @@ OWN_MODELS = {  # templates that take a model of the user's
     "hf": "any vision transformer of Hugging Face: backbone=hf backbone.path=<folder or hub id>",
 }
 EXTRAS = (  # extra, its modules, what it is good for
+    ("app", ("gradio",), "cdam-bench app: a page on which pictures are explained"),
     (
         "joblib",
         ("hydra_plugins.hydra_joblib_launcher",),
