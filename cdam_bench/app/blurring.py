@@ -8,7 +8,7 @@ import torch
 from cdam_bench.app.answers import Answer, Examples, prepared_picture
 from cdam_bench.app.models import Models
 from cdam_bench.app.uploads import Upload
-from cdam_bench.metrics.fills import Scene, filled
+from cdam_bench.metrics.fills import Scene, blurred
 from cdam_bench.metrics.perturbation import PAPER_BLUR_SIGMA, perturbation_curves
 from cdam_bench.metrics.ranking import ranking_map, ranks_of
 
@@ -63,5 +63,5 @@ def blurring(answered: Answer, upload: Upload, examples: Examples, models: Model
     counts = np.round(np.arange(steps + 1) / steps * height * width).astype(int)
     blurred_at = np.searchsorted(counts, ranks, side="right").astype(np.uint8).reshape(-1, height, width)
     preprocessing = models.get(answered.question.backbone, answered.question.weights).preprocessing
-    blurred = preprocessing.to_pixels(filled("blur", Scene(images, sigma))[0]).permute(1, 2, 0).numpy()
-    return Blurring(names, own.cpu().numpy(), blurred_at, blurred, unit)
+    pixels = preprocessing.to_pixels(blurred(Scene(images, sigma))[0]).permute(1, 2, 0).numpy()
+    return Blurring(names, own.cpu().numpy(), blurred_at, pixels, unit)

@@ -2,6 +2,7 @@
 
 import re
 from collections import OrderedDict
+from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from cdam_bench.app.settings import Settings
 from cdam_bench.backbones import Backbone
 from cdam_bench.backbones.files import PACKAGED, is_address, weights_places
 from cdam_bench.backbones.text_head import TextHead
+from cdam_bench.datasets import cifar10
 from cdam_bench.datasets.prompts import TextClasses
 from cdam_bench.errors import UserError, nearest_names, require
 from cdam_bench.explaining.models import Model, given_model
@@ -21,6 +23,7 @@ from cdam_bench.explaining.models import Model, given_model
 APP = "scripts/app"
 HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*/[A-Za-z0-9_][\w.-]*")
 ALLOW = "folders and files of this machine are read only after `cdam-bench app --allow-paths`"
+CLASS_NAMES = {"cifar10_vit": cifar10.CLASS_NAMES}  # which its weights do not say
 NO_TEMPLATES = ("timm", "hf")  # are chosen by typing a model's own name
 
 
@@ -92,13 +95,10 @@ class Models:
 
     def _own(self) -> Model:
         """The owner's, with her names of its classes."""
-        backbone = configs.build_backbone(self._config)
         names = configs.plain(self._config.class_names)
-        if names is not None and not isinstance(backbone.head, TextHead):  # which has them already
-            count = backbone.num_classes
-            require(len(names) == count, f"{len(names)} class_names for a head with {count} outputs")
-            backbone = copy(backbone)  # the built one is kept by others
-            backbone.class_names = [str(name) for name in names]
+        backbone = configs.build_backbone(self._config)
+        if not isinstance(backbone.head, TextHead):  # which has them already
+            backbone = with_class_names(backbone, names or CLASS_NAMES.get(self.first))
         return Model(backbone, configs.build_preprocessing(self._config), self.first)
 
     def _of_config(self, name: str, weights: str) -> Model:
@@ -106,7 +106,8 @@ class Models:
         config.paths, config.runtime = self._config.paths, self._config.runtime
         if weights:
             config.backbone.checkpoint = weights
-        return Model(configs.build_backbone(config), configs.build_preprocessing(config), name)
+        backbone = with_class_names(configs.build_backbone(config), CLASS_NAMES.get(name))
+        return Model(backbone, configs.build_preprocessing(config), name)
 
     def _check_typed(self, name: str) -> None:
         """Raise UserError for a name that would be read as a path, or is none."""
@@ -137,6 +138,21 @@ class Models:
             while len(self._text_heads) > self._settings.max_models:
                 self._text_heads.popitem(last=False)
         return Model(model.backbone.with_head(self._text_heads[key]), model.preprocessing, model.name)
+
+
+def with_class_names(backbone: Backbone, names: Sequence[str] | None) -> Backbone:
+    """The backbone with names of its classes; None: as it is.
+
+    Raises:
+        UserError: for another number of names than there are outputs.
+    """
+    if names is None:
+        return backbone
+    count = backbone.num_classes
+    require(len(names) == count, f"{len(names)} class_names for a head with {count} outputs")
+    named = copy(backbone)  # the built one is kept by others
+    named.class_names = [str(name) for name in names]
+    return named
 
 
 def own_name(config: DictConfig) -> str:

@@ -34,7 +34,7 @@ def open_page(browser, server):
     def open_(query="?methods=cdam", **options):
         page = browser.new_page(**options)
         page.set_default_timeout(WAIT)
-        page.on("console", lambda m: troubles.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("console", lambda m: troubles.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: troubles.append(str(error)))
         own = (address, "data:", "blob:")
         page.on("request", lambda asked: troubles.append(asked.url) if not asked.url.startswith(own) else None)

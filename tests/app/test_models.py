@@ -72,6 +72,10 @@ def test_a_pickle_that_holds_more_than_tensors_is_not_loaded(tmp_path):
     assert not (tmp_path / "was_run").exists()
 
 
+def test_the_classes_of_the_packaged_photograph_network_have_names(desk):
+    assert desk.models.get("cifar10_vit").backbone.class_names[3] == "cat"
+
+
 def test_only_a_few_models_are_kept(tmp_path):
     few = make_desk(tmp_path, "max_models=1").models
     first = few.get("digits_vit")
