@@ -31,7 +31,7 @@ from cdam_bench.configs import build_backbone, build_dataset, build_preprocessin
 from cdam_bench.datasets import Dataset, batches
 from cdam_bench.datasets.other_images import other_images
 from cdam_bench.errors import UserError, require, require_count
-from cdam_bench.metrics.fills import Scene, filled, require_fill
+from cdam_bench.metrics.fills import FILLS, IMPUTED, Scene, require_fill
 from cdam_bench.metrics.paths import PATHS, PathReader
 from cdam_bench.metrics.perturbation import PAPER_BLUR_SIGMA, chosen_outputs
 from cdam_bench.statistics import RESAMPLES, Interval, mean_intervals, wilson_intervals
@@ -167,7 +167,7 @@ def measure(
         )
         for fill, parts in found.items():
             parts.append(
-                torch.stack(last_block_drops(backbone, images, targets, filled(fill, scene), batch_size)).cpu().numpy()
+                torch.stack(last_block_drops(backbone, images, targets, FILLS[fill](scene), batch_size)).cpu().numpy()
             )
         attended.append(reader.attended)
         streams.append(reader.stream)
@@ -189,6 +189,10 @@ def attention_share(config: DictConfig) -> dict[str, dict[str, Interval]]:
     fills = [config.fills] if isinstance(config.fills, str) else list(config.fills or [])
     require(bool(fills), "fills=[]: give at least one")
     fills = [require_fill(fill) for fill in dict.fromkeys(fills)]
+    require(
+        not IMPUTED.keys() & set(fills),
+        f"fills={','.join(fills)}: where all is replaced, nothing is left to impute from",
+    )
     batch_size = require_count("batch_size", config.batch_size)
     if config.target_order not in TARGET_ORDERS:
         raise UserError(f"target_order={config.target_order} is unknown: use one of {', '.join(TARGET_ORDERS)}")

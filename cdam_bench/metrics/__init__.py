@@ -7,6 +7,7 @@ from cdam_bench.metrics.fidelity import Fidelity
 from cdam_bench.metrics.localisation import Localisation
 from cdam_bench.metrics.mask_localisation import MaskLocalisation
 from cdam_bench.metrics.perturbation import area, perturbation_curves
+from cdam_bench.metrics.road import Road, road
 from cdam_bench.metrics.saco import SaCo, saco
 from cdam_bench.metrics.single_deletion import SingleDeletion, single_deletion
 from cdam_bench.store.columns import Column, Curve
@@ -21,6 +22,7 @@ __all__ = [
     "MaskLocalisation",
     "Measurement",
     "Metric",
+    "Road",
     "SaCo",
     "SingleDeletion",
     "Subject",
@@ -31,6 +33,7 @@ __all__ = [
     "direction",
     "draw_boxes",
     "perturbation_curves",
+    "road",
     "saco",
     "single_deletion",
 ]

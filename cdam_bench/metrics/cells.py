@@ -6,6 +6,7 @@ from torch import Tensor
 from cdam_bench.backbones import Backbone
 from cdam_bench.computing.micro_batches import MicroBatch
 from cdam_bench.errors import require, require_count
+from cdam_bench.metrics.fills import Fill, replaced
 from cdam_bench.metrics.perturbation import forward_jobs
 
 
@@ -40,7 +41,7 @@ def cell_drops(
     targets: Tensor,
     cells: Tensor,
     count: int,
-    fill: Tensor,
+    fill: Fill,
     batch_size: int | MicroBatch,
 ) -> Tensor:
     """Drop of the targets' logits when one cell is replaced.
@@ -51,7 +52,7 @@ def cell_drops(
         targets: (B, K) long.
         cells: (B, R, H, W) long, 0 … count − 1: R ways to cut each image.
         count: of cells.
-        fill: (B, 3, H, W), what a cell's pixels are replaced by.
+        fill: (B, 3, H, W), what a cell's pixels are replaced by, or what gives it for a mask.
         batch_size: images in one forward pass.
     Returns:
         (B, R, count, K) float32.
@@ -66,7 +67,7 @@ def cell_drops(
     def perturbed(job: Tensor) -> Tensor:
         image, cut, cell = job.unbind(1)
         deleted = cells[image, cut] == cell[:, None, None]
-        return torch.where(deleted[:, None], fill[image], images[image])
+        return replaced(images, fill, image, deleted[:, None])
 
     logits = forward_jobs(backbone, torch.cat([whole, every]), perturbed, targets, batch_size)  # (J, K)
     clean, without = logits[:batch], logits[batch:].reshape(batch, cuts, count, -1)

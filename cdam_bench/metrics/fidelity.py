@@ -10,7 +10,7 @@ from cdam_bench.computing.blur import require_sigma
 from cdam_bench.errors import UserError, require, require_count
 from cdam_bench.metrics.base import Measurement, Metric, Subject, direction
 from cdam_bench.metrics.fidelity_columns import Reading
-from cdam_bench.metrics.fills import Scene, filled, require_fill
+from cdam_bench.metrics.fills import Fill, Scene, filled, require_fill
 from cdam_bench.metrics.paths import PathReader, paths_of
 from cdam_bench.metrics.perturbation import ORDERS, PAPER_BLUR_SIGMA, area, ranked_curves
 from cdam_bench.metrics.ranking import UNITS, ranking_map, ranks_of, require_ranking
@@ -29,7 +29,7 @@ class Fidelity(Metric):
         steps: equal steps from 0 to 100 % of the pixels.
         blur_sigma: of the blurred copy, in pixels; the paper's 14 is for 224².
         unit: "pixel" (the paper), "patch" (the map is averaged over each patch before ranking), or "both".
-        fill: what pixels are replaced by: "blur" (the paper), "mean", "black", "other_image" or "noise"; see fills.py.
+        fill: what pixels are replaced by: "blur" (the paper), "mean", "black", "other_image", "noise" or "linear"; see fills.py.
         rank_by: what of a map S is ranked: "signed": S (the paper), "absolute": |S|, "positive": max(S, 0).
         path: by which the perturbation reaches the output: "all" (the paper), "tokens" or "cls", see paths.py; or several of them,
             which share their forward passes. All but "all" need a head that reads [CLS].
@@ -94,7 +94,7 @@ class Fidelity(Metric):
             scores |= _scores(area(curve.double().movedim(-1, -2)), reading.suffix)
         return Measurement(scores, named)
 
-    def _fill_of(self, subject: Subject) -> Tensor:
+    def _fill_of(self, subject: Subject) -> Fill:
         """What the pixels of a subject's images are replaced by."""
         known = subject.normalisation or getattr(subject.backbone, "preprocessing", None)
         scene = Scene(subject.images, self.blur_sigma, subject.seeds, known, subject.other_images)

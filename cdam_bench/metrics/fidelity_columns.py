@@ -14,6 +14,7 @@ FILLED = {  # fill → what a column's heading says of it, and what is on the ax
     "black": ("black", "blackened pixels"),
     "other_image": ("other image", "pixels replaced by another image's"),
     "noise": ("noise", "pixels replaced by noise"),
+    "linear": ("imputed", "pixels imputed from those left"),
 }
 RANKED = {"signed": "", "absolute": "ranked by |S|", "positive": "ranked by max(S, 0)"}
 THROUGH = {"all": "", "tokens": "through the tokens", "cls": "through [CLS]"}

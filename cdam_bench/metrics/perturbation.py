@@ -10,7 +10,7 @@ from cdam_bench.backbones import Backbone
 from cdam_bench.computing.colours import Normalised
 from cdam_bench.computing.micro_batches import MicroBatch
 from cdam_bench.errors import require, require_count
-from cdam_bench.metrics.fills import Scene, filled
+from cdam_bench.metrics.fills import Fill, Scene, filled, replaced
 from cdam_bench.metrics.paths import PathReader, Reader, paths_of
 from cdam_bench.metrics.ranking import UNITS, first_equal_of, ranking_map, ranks_of, require_ranking
 
@@ -57,8 +57,8 @@ def perturbation_curves(
         blur_sigma: in pixels; the paper's 14 is for 224².
         unit: "pixel" (the paper), or "patch": the map is averaged over each patch before ranking.
         batch_size: images in one forward pass; halved when memory runs out.
-        fill: what pixels are replaced by: "blur" (the paper), "mean" (0 in normalised units), "black", "noise", or images of one's
-            own (B, 3, H, W), as another image of the dataset.
+        fill: what pixels are replaced by: "blur" (the paper), "mean" (0 in normalised units), "black", "noise", "linear" (imputed
+            from the pixels that are left), or images of one's own (B, 3, H, W), as another image of the dataset.
         rank_by: what of a map S is ranked: "signed": S (the paper), "absolute": |S|, "positive": max(S, 0).
         path: by which the perturbation reaches the output: "all" (the paper), "tokens" or "cls", as in `PathReader`.
         seeds: (B,) long, one per image, of the noise; None: all 0.
@@ -77,9 +77,11 @@ def perturbation_curves(
     many = maps.reshape(len(images), -1, *maps.shape[-2:])
     many = ranking_map(many, unit, require_ranking(rank_by), backbone.patch_size)
     known = normalisation or getattr(backbone, "preprocessing", None)
-    fill = filled(fill, Scene(images, blur_sigma, seeds, known))
+    replacement = filled(fill, Scene(images, blur_sigma, seeds, known))
     read = None if path == "all" else PathReader(backbone, images, (path,), batch_size)
-    curves = ranked_curves(backbone, images, ranks_of(many), (order,), steps, fill, None, batch_size, read)[:, :, 0]
+    curves = ranked_curves(backbone, images, ranks_of(many), (order,), steps, replacement, None, batch_size, read)[
+        :, :, 0
+    ]
     return curves.reshape(*maps.shape[:-2], curves.shape[2], curves.shape[-1])
 
 
@@ -95,7 +97,7 @@ def ranked_curves(
     ranks: Tensor,
     orders: tuple[str, ...],
     steps: int,
-    fill: Tensor,
+    fill: Fill,
     targets: Tensor | None = None,
     batch_size: int | MicroBatch = DEFAULT_BATCH_SIZE,
     read: Reader | None = None,
@@ -106,7 +108,7 @@ def ranked_curves(
         backbone, images, steps, batch_size: as in `perturbation_curves`.
         ranks: (B, R, H·W), from `ranks_of`.
         orders: any of "mif", "lif".
-        fill: (B, 3, H, W), what pixels are replaced by.
+        fill: (B, 3, H, W), what pixels are replaced by, or what gives it for a mask.
         targets: (B, K) outputs to keep; None: all C.
         read: gives the outputs of perturbed images; None: the backbone's logits.
     Returns:
@@ -132,7 +134,7 @@ def ranked_curves(
         rank = ranks[image, ranking]  # (M, H·W)
         rank = torch.where(reversed_order[order][:, None], pixels - 1 - rank, rank)
         mask = (rank < counts[step][:, None]).reshape(-1, 1, *images.shape[-2:])
-        return torch.where(mask, fill[image], images[image])
+        return replaced(images, fill, image, mask)
 
     values = forward_jobs(backbone, jobs, perturbed, targets, batch_size, read)
     result = values.new_empty(*shape, *values.shape[1:])
