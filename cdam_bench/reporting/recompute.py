@@ -26,6 +26,7 @@ from cdam_bench.datasets import Batch, Dataset, Sample, collate
 from cdam_bench.drawing.grids import Explained
 from cdam_bench.drawing.names import display_name
 from cdam_bench.errors import one_line, require
+from cdam_bench.estimators import Estimator
 from cdam_bench.reporting.comparisons import Comparison
 from cdam_bench.store.files import differences
 from cdam_bench.store.results import CellResult
@@ -95,7 +96,8 @@ def explain_again(
     for cell in comparison.cells:
         name = cell.key.estimator
         try:
-            maps[name], signed[name] = rebuilt.maps(cell, scene)
+            estimator = rebuilt.estimator(cell)
+            maps[name], signed[name] = rebuilt.maps(estimator, scene), is_signed(estimator)
         except Exception as error:  # whatever may go wrong in a class of one's own: the other methods keep their maps
             problems.append(f"no maps of {display_name(name)} on {comparison.title}: {one_line(error)}")
     return [explained_image(scene, i, maps, signed) for i in range(len(scene.batch))] if maps else [], problems
@@ -173,22 +175,34 @@ class Rebuilt:
             explained = contrast.applied(self.backbone, logits, targets)
         return Scene(self.backbone, self.dataset, batch, targets, rows, self.comparison.outputs, explained)
 
-    def maps(self, cell: CellResult, scene: Scene) -> tuple[np.ndarray, bool]:
-        """Maps (B, K, H, W) of a cell's estimator, and whether they can speak against an output.
+    def estimator(self, cell: CellResult) -> Estimator:
+        """The estimator of a cell.
+
+        Raises:
+            UserError: if its class cannot be had here.
+        """
+        return build_estimator(settings_of(cell, self.paths, self.runtime))
+
+    def maps(self, estimator: Estimator, scene: Scene) -> np.ndarray:
+        """Maps (B, K, H, W).
 
         Raises:
             UserError: if some of their values are not finite.
         """
-        estimator = build_estimator(settings_of(cell, self.paths, self.runtime))
         backbone, targets = scene.explained
         images = scene.batch.images.to(backbone.device)
         found = estimator.attribute(backbone, images, targets.to(images.device), scene.batch.seeds)
         require(bool(found.isfinite().all()), "NaN or infinite values")
-        return found.cpu().numpy(), getattr(type(estimator), "signed", True)
+        return found.cpu().numpy()
 
     def pixels(self, sample: Sample) -> np.ndarray:
         """A picture as it was before its normalisation: (H, W, 3) in [0, 1]."""
         return _pixels(sample.image, self.dataset.mean, self.dataset.std)
+
+
+def is_signed(estimator: Estimator) -> bool:
+    """Whether its maps can speak against an output; a class that says nothing is believed to make such."""
+    return getattr(type(estimator), "signed", True)
 
 
 def _rows_by_image(comparison: Comparison) -> dict[str, dict[str, Any]]:

@@ -1,11 +1,9 @@
 """The commands turn a results folder that the runner filled into tables, figures and a page."""
 
-import re
-from pathlib import Path
-
 import pytest
 import yaml
 
+from tests.reporting.page.pages import data_of
 from tests.runs import cdam_bench
 from tests.scripts import command
 
@@ -36,16 +34,39 @@ def test_one_dataset_alone_can_be_asked_for(results, capsys):
     assert "no results of dataset digit: did you mean digits_multi?" in capsys.readouterr().err
 
 
-def test_report_shows_tables_figures_and_what_was_run(results):
-    assert command("report", f"results_dir={results}", "num_images=1") == 0
-    page = results / "report" / "index.md"
-    text = page.read_text()
-    links = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
-    names = {"maps", "scores", "fidelity_pixel", "fidelity_pixel_methods", "box_sensitivity", "cost"}
-    assert {Path(link).stem for link in links} == names
-    assert all((page.parent / link).is_file() for link in links)
-    assert "### Correctness" in text
-    assert re.search(r"\| CDAM \| 2 \| \d", text)
+def test_report_is_one_page_with_numbers_curves_and_maps(results, capsys):
+    assert command("report", f"results_dir={results}", "gallery=1") == 0
+    page = results / "report" / "index.html"
+    assert capsys.readouterr().out == f"{page}\n"
+    (comparison,) = data_of(page.read_text(encoding="utf-8"))["comparisons"]
+    assert comparison["complete"] == ["cdam", "attention_map"]
+    assert {table["name"] for table in comparison["tables"]} >= {"correctness", "class_discrimination"}
+    assert {curve["name"] for curve in comparison["curves"]} == {"fidelity_pixel", "box_r"}
+    (image,) = comparison["gallery"]["images"]
+    assert set(image["maps"]) == {"cdam", "attention_map"}
+    assert len(image["targets"]) == 2
+    assert [path.name for path in page.parent.iterdir()] == ["index.html"]
+
+
+@pytest.mark.parametrize("setting", ["gallery=-1", "gallery=some", "gallery_seconds=-1", "estimators=[cdan]"])
+def test_report_refuses_a_wrong_setting_in_one_line(results, capsys, setting):
+    assert command("report", f"results_dir={results}", setting) == 2
+    told = capsys.readouterr().err.strip()
+    assert "\n" not in told
+    assert setting.partition("=")[0] in told
+
+
+def test_a_folder_of_something_else_gives_one_line_and_status_2(tmp_path, capsys):
+    (tmp_path / "cells" / "a" / "b" / "c").mkdir(parents=True)
+    (tmp_path / "cells" / "a" / "b" / "c" / "notes.txt").write_text("mine")
+    assert command("report", f"results_dir={tmp_path}") == 2
+    assert "has no results yet" in capsys.readouterr().err
+    (tmp_path / "cells" / "a" / "b" / "c" / "cell.yaml").write_text("my: own")
+    assert command("report", f"results_dir={tmp_path}") == 2
+    told = capsys.readouterr().err.strip()
+    assert "\n" not in told
+    assert "cell.yaml" in told
+    assert not (tmp_path / "report").exists()
 
 
 def test_figures_of_a_method_that_is_gone_exit_with_2_and_draw_the_others(results, capsys):

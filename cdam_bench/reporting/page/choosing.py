@@ -1,5 +1,6 @@
 """Which images the gallery shows, and whose maps fit into the time for them."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ HOW = (
     "Chosen by rule: the first image; then for each headline score the images with the worst and the best mean "
     "over methods, and the one where methods differ most (standard deviation over methods); then the next ones in order."
 )
+
+
+CHEAP, SHARE = 2 / 3, 3 / 4  # of the methods, and of the time, see `affordable`
 
 
 @dataclass(frozen=True)
@@ -56,19 +60,23 @@ def _orders(goodness: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def affordable(costs: Mapping[str, float], images: int, seconds: float) -> dict[str, int]:
-    """How many of the first images each method explains, so that all of them together take so many seconds.
+    """How many of the first images each method explains, so that all of them together take no more than so many seconds.
 
-    Every method gets the same time; what a cheap one does not need goes to those that cost more.
+    The cheapest two thirds of the methods explain the same images, as many as three quarters of the time allow. What is left is
+    shared evenly by the others; what one does not need goes to those that cost more.
 
     Args:
         costs: method → seconds per image, as its cell kept them; 0 where nothing is known.
-        images: that the gallery shows.
+        images: at most.
         seconds: for all methods together.
     """
-    numbers, left = {}, max(seconds, 0.0)
-    for done, name in enumerate(sorted(costs, key=lambda name: costs[name])):
-        cost = costs[name]
-        share = left / (len(costs) - done)
-        numbers[name] = images if cost * images <= share else int(share / cost)
-        left -= numbers[name] * cost
+    order = sorted(costs, key=lambda name: costs[name])
+    cheap = order[: math.ceil(len(order) * CHEAP)]
+    together = sum(costs[name] for name in cheap)
+    shown = images if together * images <= SHARE * seconds else int(SHARE * seconds / together)
+    numbers, left = dict.fromkeys(cheap, shown), seconds - shown * together
+    for done, name in enumerate(order[len(cheap) :]):
+        share = left / (len(order) - len(cheap) - done)
+        numbers[name] = shown if costs[name] * shown <= share else int(share / costs[name])
+        left -= numbers[name] * costs[name]
     return numbers

@@ -1,7 +1,7 @@
 """The gallery: chosen images with their targets and the maps of all estimators, made again."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,7 +25,7 @@ from cdam_bench.reporting.page.pictures import (
     scale_png,
 )
 from cdam_bench.reporting.page.plain import Plain, numbers
-from cdam_bench.reporting.recompute import Rebuilt, explained_image
+from cdam_bench.reporting.recompute import Rebuilt, explained_image, is_signed
 from cdam_bench.store.results import CellResult
 
 AT_ONCE = 8  # images explained together
@@ -67,6 +67,8 @@ def show_pictures(
         paths, runtime: where data and weights are and what computes the maps.
     """
     found = Pictures()
+    counts = affordable({cell.key.estimator: _cost(cell) for cell in comparison.cells}, len(chosen), seconds)
+    chosen = chosen[: max(1, *counts.values())]
     try:
         rebuilt = Rebuilt(comparison, paths, runtime)
         names = [comparison.images[one.place] for one in chosen]
@@ -74,7 +76,7 @@ def show_pictures(
         for name in thumbnails:
             found.thumbnails[name] = jpeg(rebuilt.pixels(samples[name]), THUMBNAIL, THUMBNAIL_QUALITY)
         if chosen:
-            _Gallery(rebuilt, chosen, [samples[name] for name in names]).show(seconds, found)
+            _Gallery(rebuilt, chosen, [samples[name] for name in names]).show(counts, seconds, found)
     except (UserError, OSError, InstantiationException) as error:
         found.problems.append(f"no pictures of {comparison.title}: {one_line(error)}")
     return found
@@ -98,23 +100,18 @@ class _Gallery:
         self.signed: dict[str, bool] = {}
         self.untold: dict[str, str] = {}
 
-    def show(self, seconds: float, found: Pictures) -> None:
-        """Make the maps that fit into so many seconds and put the gallery into `found`."""
-        costs = {cell.key.estimator: _cost(cell) for cell in self.cells}
-        counts, begun = affordable(costs, len(self.chosen), seconds), time.thread_time()
-        for cell in sorted(self.cells, key=lambda cell: costs[cell.key.estimator]):
+    def show(self, counts: Mapping[str, int], seconds: float, found: Pictures) -> None:
+        """Make the maps of so many of the first images with each method and put the gallery into `found`."""
+        begun = time.thread_time()
+        for cell in sorted(self.cells, key=_cost):
             name = cell.key.estimator
-            count = counts[name] if time.thread_time() - begun < LATE * seconds else 0
+            count = counts[name] if time.thread_time() - begun <= LATE * seconds else 0
             if count < len(self.chosen):
-                self.untold[name] = (
-                    f"maps of {count} of {len(self.chosen)} images: one takes {costs[name]:.2g} s"
-                    if count
-                    else f"no maps: one takes {costs[name]:.2g} s"
-                )
+                made = f"maps of {count} of {len(self.chosen)} images" if count else "no maps"
+                self.untold[name] = f"{made}: those of an image took {_cost(cell):.2g} s"
             try:
                 self._explain(cell, count)
             except Exception as error:  # whatever may go wrong in a class of one's own: the others keep their maps
-                self.maps.pop(name, None)
                 self.untold[name] = one_line(error)
                 told = f"no maps of {display_name(name)} on {self.rebuilt.comparison.title}: {one_line(error)}"
                 found.problems.append(told)
@@ -122,18 +119,15 @@ class _Gallery:
 
     def _explain(self, cell: CellResult, count: int) -> None:
         """Pictures of an estimator's maps of the first `count` images."""
+        estimator = self.rebuilt.estimator(cell)
+        palette = palette_of(is_signed(estimator))
         pictures: list[list[str]] = []
         for scene in self.scenes:
-            if len(pictures) == count:
-                break
-            maps, signed = self.rebuilt.maps(cell, scene.first(count - len(pictures)))
-            self.signed[cell.key.estimator] = signed
-            palette = palette_of(signed)
-            pictures += [
-                [map_png(own, palette, self.patch) for own in of_image] for of_image in maps.astype(np.float64)
-            ]
+            if len(pictures) < count:
+                maps = self.rebuilt.maps(estimator, scene.first(count - len(pictures))).astype(np.float64)
+                pictures += [[map_png(own, palette, self.patch) for own in of_image] for of_image in maps]
         if pictures:
-            self.maps[cell.key.estimator] = pictures
+            self.maps[cell.key.estimator], self.signed[cell.key.estimator] = pictures, is_signed(estimator)
 
     def _values(self) -> Plain:
         order = [cell.key.estimator for cell in self.cells]
