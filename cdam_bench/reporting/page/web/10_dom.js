@@ -1,4 +1,4 @@
-// Elements, numbers and labels. Text of the data enters the page as text nodes and attributes alone, never as markup.
+// Elements, numbers and labels. Text of the data enters the page as text nodes and attributes alone, not as markup.
 
 /** An element; attributes by name (`onclick` and the like are listeners), children are nodes or text; null is left out. */
 function el(tag, attributes, ...children) {
@@ -75,7 +75,8 @@ function ticks(low, high, about) {
   const step = power * [1, 2, 5, 10].find((one) => one * power >= raw * 0.999);
   const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
   const found = [];
-  for (let at = Math.ceil(low / step - 1e-9); at * step <= high + step * 1e-9; at += 1) found.push([at * step, number(at * step, decimals)]);
+  for (let at = Math.ceil(low / step - 1e-9); at * step <= high + step * 1e-9; at += 1)
+    found.push([at * step, number(at * step, decimals)]);
   return found;
 }
 

@@ -34,22 +34,36 @@ function chosen(key, allowed, fallback) {
 
 /** A labelled <select> for a key. Options: [value, text] or [group, [[value, text], …]]. */
 function selection(label, key, options, fallback) {
-  const entry = ([value, text]) => (Array.isArray(text) ? el("optgroup", { label: value }, text.map(entry)) : el("option", { value }, text));
+  const entry = ([value, text]) =>
+    Array.isArray(text) ? el("optgroup", { label: value }, text.map(entry)) : el("option", { value }, text);
   const values = options.flatMap(([value, text]) => (Array.isArray(text) ? text.map(([inner]) => inner) : [value]));
-  const element = el("select", { onchange: () => setState(key, element.value === fallback ? "" : element.value) }, options.map(entry));
+  const element = el(
+    "select",
+    { onchange: () => setState(key, element.value === fallback ? "" : element.value) },
+    options.map(entry),
+  );
   element.value = chosen(key, values, fallback);
   return el("label", { "data-key": key }, label, element);
 }
 
 /** Buttons side by side of which one is pressed. Options: [value, text]. */
 function segments(label, key, options, fallback) {
-  const buttons = options.map(([value, text]) => el("button", { type: "button", value, onclick: () => press(value) }, text));
-  const show = (value) => buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.value === value)));
+  const buttons = options.map(([value, text]) =>
+    el("button", { type: "button", value, onclick: () => press(value) }, text),
+  );
+  const show = (value) =>
+    buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.value === value)));
   const press = (value) => {
     show(value);
     setState(key, value === fallback ? "" : value);
   };
-  show(chosen(key, options.map(([value]) => value), fallback));
+  show(
+    chosen(
+      key,
+      options.map(([value]) => value),
+      fallback,
+    ),
+  );
   return el("div", { class: "segmented", role: "group", "aria-label": label, "data-key": key }, buttons);
 }
 

@@ -18,6 +18,7 @@ const LOOK = {
     titleColor: "var(--ink)",
     titleFontSize: 12,
     titleFontWeight: 400,
+    titleLimit: Math.min(420, innerWidth - 90),
     titlePadding: 6,
   },
   axisY: { domain: false, ticks: false, labelPadding: 6 },
@@ -31,7 +32,11 @@ const drawings = new Map(); // canvas → its chart, to be let go once the canva
 async function draw(place, spec) {
   const canvas = el("div", { class: "chart" });
   place.replaceChildren(canvas);
-  const chart = await vegaEmbed(canvas, { ...spec, config: LOOK }, { mode: "vega-lite", actions: false, renderer: "svg", ast: true, tooltip: showTip });
+  const chart = await vegaEmbed(
+    canvas,
+    { ...spec, config: LOOK },
+    { mode: "vega-lite", actions: false, renderer: "svg", ast: true, tooltip: showTip },
+  );
   drawings.set(canvas, chart);
   for (const [other, drawn] of drawings) {
     if (other.isConnected) continue;

@@ -26,7 +26,13 @@ function lightened(colour) {
     const [red, green, blue] = mixed.map(linear);
     if (0.2126 * red + 0.7152 * green + 0.0722 * blue >= 0.21) break;
   }
-  return `#${mixed.map((value) => Math.round(value * 255).toString(16).padStart(2, "0")).join("")}`;
+  return `#${mixed
+    .map((value) =>
+      Math.round(value * 255)
+        .toString(16)
+        .padStart(2, "0"),
+    )
+    .join("")}`;
 }
 
 function hiddenMethods() {
@@ -75,12 +81,17 @@ function methodPicker(report, comparison) {
     .map((family) => ({ name: family.name, ids: family.estimators.filter((id) => comparison.estimators.includes(id)) }))
     .filter(({ ids }) => ids.length);
   const groups = families.map(({ name, ids }) => {
-    const members = ids.map((id) => el("li", { "data-method": id }, check([id], lineSample(report, id), nameOf(report, id))));
+    const members = ids.map((id) =>
+      el("li", { "data-method": id }, check([id], lineSample(report, id), nameOf(report, id))),
+    );
     return el("fieldset", {}, el("legend", {}, check(ids, name)), el("ul", {}, members));
   });
-  const all = el("div", { class: "all-or-none" },
+  const all = el(
+    "div",
+    { class: "all-or-none" },
     el("button", { type: "button", onclick: () => set(comparison.estimators, true) }, "All"),
-    el("button", { type: "button", onclick: () => set(comparison.estimators, false) }, "None"));
+    el("button", { type: "button", onclick: () => set(comparison.estimators, false) }, "None"),
+  );
   const show = () => {
     const hidden = off();
     for (const [box, ids] of boxes) {

@@ -15,7 +15,11 @@ function showHeadline(report, comparison) {
   fill(
     body,
     el("p", {}, headline.sentence, comparison.distinction ? ` Setting: ${comparison.distinction}.` : ""),
-    el("dl", { class: "facts" }, facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value)))),
+    el(
+      "dl",
+      { class: "facts" },
+      facts.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+    ),
     report.notes.map((note) => el("p", { class: "warning small" }, note)),
     winners(report, comparison),
   );
@@ -23,21 +27,31 @@ function showHeadline(report, comparison) {
 
 /** One line per headline score: who is best, and who cannot be told from it. */
 function winners(report, comparison) {
-  const lines = comparison.rankings.filter((ranking) => ranking.best).map((ranking) => {
-    const score = comparison.scores[ranking.score];
-    const best = ranking.rows.find((row) => row.estimator === ranking.best);
-    const tied = ranking.rows.filter((row) => row.tied && row.estimator !== ranking.best).map((row) => nameOf(report, row.estimator));
-    const value = `${number(best.mean, score.decimals)} ${interval(best.low, best.high, score.decimals)}`;
-    return el("tr", {},
-      el("th", { scope: "row" }, rich(score.heading)),
-      el("td", { class: "text" }, swatch(best.estimator), nameOf(report, best.estimator)),
-      el("td", {}, value),
-      el("td", { class: "text long" }, told(ranking, tied)));
-  });
+  const lines = comparison.rankings
+    .filter((ranking) => ranking.best)
+    .map((ranking) => {
+      const score = comparison.scores[ranking.score];
+      const best = ranking.rows.find((row) => row.estimator === ranking.best);
+      const tied = ranking.rows
+        .filter((row) => row.tied && row.estimator !== ranking.best)
+        .map((row) => nameOf(report, row.estimator));
+      const value = `${number(best.mean, score.decimals)} ${interval(best.low, best.high, score.decimals)}`;
+      return el(
+        "tr",
+        {},
+        el("th", { scope: "row" }, rich(score.heading)),
+        el("td", { class: "text" }, swatch(best.estimator), nameOf(report, best.estimator)),
+        el("td", {}, value),
+        el("td", { class: "text long" }, told(ranking, tied)),
+      );
+    });
   if (!lines.length) return null;
   const heading = ["Score", "Best mean", "Mean [95 % interval]", "Not told apart from it by the paired test"];
   const head = heading.map((text, place) => el("th", { scope: "col", class: place === 2 ? null : "text" }, text));
-  return scrolling("Best methods", el("table", { class: "ruled winners" }, el("thead", {}, el("tr", {}, head)), el("tbody", {}, lines)));
+  return scrolling(
+    "Best methods",
+    el("table", { class: "ruled winners" }, el("thead", {}, el("tr", {}, head)), el("tbody", {}, lines)),
+  );
 }
 
 function told(ranking, tied) {

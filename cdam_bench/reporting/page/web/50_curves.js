@@ -9,19 +9,36 @@ function showCurves(report, comparison) {
   const titles = comparison.curves.map((curve) => [curve.name, curve.title]);
   const maps = comparison.curves.find((curve) => curve.maps.length > 1)?.maps;
   const words = maps ? maps.map((text, at) => [String(at), capital(text)]) : [];
-  const controls = el("div", { class: "controls" },
+  const controls = el(
+    "div",
+    { class: "controls" },
     titles.length > 1 ? selection("Curves", "curves", [["all", "All"], ...titles], "all") : null,
-    words.length ? segments("Whose map ranks the pixels", "map", words, "0") : null);
+    words.length ? segments("Whose map ranks the pixels", "map", words, "0") : null,
+  );
   const redraw = () => {
-    const which = chosen("curves", titles.map(([name]) => name), "all");
+    const which = chosen(
+      "curves",
+      titles.map(([name]) => name),
+      "all",
+    );
     const shown = comparison.curves.filter((curve) => which === "all" || curve.name === which);
     figures.replaceChildren(...shown.map((curve) => curveFigure(report, comparison, curve)));
   };
   fill(
     body,
-    el("p", { class: "small muted only-on-screen" }, "Point at a line to read its values and see its interval; tick methods or whole families on and off."),
+    el(
+      "p",
+      { class: "small muted only-on-screen" },
+      "Point at a line to read its values and see its interval; tick methods or whole families on and off.",
+    ),
     controls,
-    el("div", { class: "with-picker" }, figures, el("aside", { class: "only-on-screen", "aria-label": "Methods shown" }, methodPicker(report, comparison))));
+    el(
+      "div",
+      { class: "with-picker" },
+      figures,
+      el("aside", { class: "only-on-screen", "aria-label": "Methods shown" }, methodPicker(report, comparison)),
+    ),
+  );
   onState(["off", "map", "curves"], redraw);
   redraw();
 }
@@ -32,7 +49,16 @@ function capital(text) {
 
 function curveFigure(report, comparison, curve) {
   const ids = shownMethods(comparison.estimators).filter((id) => curve.bands[id]);
-  const map = Math.min(Number(chosen("map", curve.maps.map((_, at) => String(at)), "0")), curve.maps.length - 1);
+  const map = Math.min(
+    Number(
+      chosen(
+        "map",
+        curve.maps.map((_, at) => String(at)),
+        "0",
+      ),
+    ),
+    curve.maps.length - 1,
+  );
   const rows = curve.panels.map((_, panel) => curveRows(report, curve, ids, map, panel));
   const domain = extent(rows.flat(), ids.length <= FEW_LINES);
   const panels = curve.panels.map((title, at) => {
@@ -40,11 +66,19 @@ function curveFigure(report, comparison, curve) {
     if (ids.length) draw(place, curveSpec(report, curve, ids, rows[at], domain, at === 0));
     return el("div", { class: "panel" }, title ? el("h4", {}, title) : null, place);
   });
-  return el("figure", { "data-curve": curve.name },
-    el("h3", {}, capital(curve.title), curve.maps.length > 1 ? el("span", { class: "muted" }, ` – ${curve.maps[map]}`) : null),
+  return el(
+    "figure",
+    { "data-curve": curve.name },
+    el(
+      "h3",
+      {},
+      capital(curve.title),
+      curve.maps.length > 1 ? el("span", { class: "muted" }, ` – ${curve.maps[map]}`) : null,
+    ),
     ids.length ? el("div", { class: "panels" }, panels) : el("p", { class: "muted" }, "No method is ticked."),
     curve.note ? el("figcaption", { class: "small muted" }, rich(curve.note)) : null,
-    ids.length ? valuesTable("Values as a table", () => curveTable(report, curve, ids, map)) : null);
+    ids.length ? valuesTable("Values as a table", () => curveTable(report, curve, ids, map)) : null,
+  );
 }
 
 /** A datum per method and place, with what the pointer shows there. */
@@ -54,7 +88,10 @@ function curveRows(report, curve, ids, map, panel) {
     if (!band) return [];
     return curve.x.map((x, at) => {
       const [mean, low, high] = [band.mean[at], band.low[at], band.high[at]];
-      const lines = [[curve.x_label, brief(x)], [curve.y_label, `${brief(mean)} [${brief(low)}, ${brief(high)}]`]];
+      const lines = [
+        [curve.x_label, brief(x)],
+        [curve.y_label, `${brief(mean)} [${brief(low)}, ${brief(high)}]`],
+      ];
       return { e: id, x, mean, low, high, tip: { title: nameOf(report, id), lines } };
     });
   });
@@ -68,8 +105,19 @@ function extent(rows, hasBands) {
 
 function curveSpec(report, curve, ids, values, domain, isFirst) {
   const places = curve.x.length <= 13 ? { values: curve.x, labelOverlap: true } : {};
-  const x = { field: "x", type: "quantitative", title: curve.x_label, scale: { zero: false, nice: false }, axis: places };
-  const y = { field: "mean", type: "quantitative", title: isFirst ? curve.y_label : null, scale: { domain, nice: true, zero: false } };
+  const x = {
+    field: "x",
+    type: "quantitative",
+    title: curve.x_label,
+    scale: { zero: false, nice: false },
+    axis: places,
+  };
+  const y = {
+    field: "mean",
+    type: "quantitative",
+    title: isFirst ? curve.y_label : null,
+    scale: { domain, nice: true, zero: false },
+  };
   const color = methodScale(report, ids, "color");
   const pointed = (value, otherwise, empty) => ({ condition: { param: "near", empty, value }, value: otherwise });
   return {
@@ -79,10 +127,25 @@ function curveSpec(report, curve, ids, values, domain, isFirst) {
     data: { values },
     encoding: { x, y, color },
     layer: [
-      { mark: { type: "area", clip: true }, encoding: { y: { ...y, field: "low" }, y2: { field: "high" }, opacity: pointed(0.2, ids.length <= FEW_LINES ? 0.13 : 0, false) } },
-      { mark: { type: "line", strokeWidth: 1.7, clip: true }, encoding: { strokeDash: methodScale(report, ids, "strokeDash"), opacity: pointed(1, 0.16, true) } },
       {
-        params: [{ name: "near", select: { type: "point", on: "pointerover", nearest: true, fields: ["e"], clear: "pointerout" } }],
+        mark: { type: "area", clip: true },
+        encoding: {
+          y: { ...y, field: "low" },
+          y2: { field: "high" },
+          opacity: pointed(0.2, ids.length <= FEW_LINES ? 0.13 : 0, false),
+        },
+      },
+      {
+        mark: { type: "line", strokeWidth: 1.7, clip: true },
+        encoding: { strokeDash: methodScale(report, ids, "strokeDash"), opacity: pointed(1, 0.16, true) },
+      },
+      {
+        params: [
+          {
+            name: "near",
+            select: { type: "point", on: "pointerover", nearest: true, fields: ["e"], clear: "pointerout" },
+          },
+        ],
         mark: { type: "point", filled: true, size: 42, tooltip: { content: "data" } },
         encoding: { shape: methodScale(report, ids, "shape"), opacity: pointed(1, 0, false) },
       },
@@ -91,9 +154,34 @@ function curveSpec(report, curve, ids, values, domain, isFirst) {
 }
 
 function curveTable(report, curve, ids, map) {
-  const head = el("tr", {}, el("th", { scope: "col" }, "Method"), curve.x.map((x) => el("th", { scope: "col" }, brief(x))));
-  const bodies = curve.panels.map((title, panel) => el("tbody", {},
-    title ? el("tr", {}, el("th", { scope: "rowgroup", colspan: String(curve.x.length + 1), class: "group" }, title)) : null,
-    ids.map((id) => el("tr", {}, el("th", { scope: "row" }, nameOf(report, id)), (curve.bands[id]?.[map]?.[panel]?.mean ?? []).map((value) => el("td", {}, brief(value)))))));
-  return el("table", { class: "sticky" }, el("caption", { class: "small muted" }, `Means, ${curve.y_label}; columns: ${curve.x_label}`), el("thead", {}, head), bodies);
+  const head = el(
+    "tr",
+    {},
+    el("th", { scope: "col" }, "Method"),
+    curve.x.map((x) => el("th", { scope: "col" }, brief(x))),
+  );
+  const bodies = curve.panels.map((title, panel) =>
+    el(
+      "tbody",
+      {},
+      title
+        ? el("tr", {}, el("th", { scope: "rowgroup", colspan: String(curve.x.length + 1), class: "group" }, title))
+        : null,
+      ids.map((id) =>
+        el(
+          "tr",
+          {},
+          el("th", { scope: "row" }, nameOf(report, id)),
+          (curve.bands[id]?.[map]?.[panel]?.mean ?? []).map((value) => el("td", {}, brief(value))),
+        ),
+      ),
+    ),
+  );
+  return el(
+    "table",
+    { class: "sticky" },
+    el("caption", { class: "small muted" }, `Means, ${curve.y_label}; columns: ${curve.x_label}`),
+    el("thead", {}, head),
+    bodies,
+  );
 }

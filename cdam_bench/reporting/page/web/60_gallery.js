@@ -4,25 +4,45 @@ const FIRST_ROWS = 12;
 
 function showGallery(report, comparison) {
   const { gallery } = comparison;
-  const body = bodyOf("gallery", gallery !== null);
-  if (!gallery) return;
+  const body = bodyOf("gallery", gallery !== null && comparison.scatter_scores.length > 0);
+  if (body.parentElement.hidden) return;
   const view = { report, comparison, gallery, rows: FIRST_ROWS, at: [0, 0] };
-  const how = gallery.shown < gallery.of ? `${gallery.shown} of ${gallery.of} images. ${gallery.how}` : `All ${gallery.of} images. ${gallery.how}`;
-  const box = el("div", { class: "scroll wall", role: "region", "aria-label": "Maps, a row per image and a column per method" });
+  const how =
+    gallery.shown < gallery.of
+      ? `${gallery.shown} of ${gallery.of} images. ${gallery.how}`
+      : `All ${gallery.of} images. ${gallery.how}`;
+  const box = el("div", {
+    class: "scroll wall",
+    role: "region",
+    "aria-label": "Maps, a row per image and a column per method",
+  });
   const more = el("button", { type: "button", onclick: () => showRows(view, box, more, Infinity) });
   box.addEventListener("keydown", (event) => moveInGallery(view, box, event));
   fill(
     body,
     el("p", { class: "small muted" }, how),
     galleryControls(report, comparison),
-    el("p", { class: "small muted only-on-screen" }, "Click or press Enter on a map to enlarge it; arrow keys move between maps."),
+    el(
+      "p",
+      { class: "small muted only-on-screen" },
+      "Click or press Enter on a map to enlarge it; arrow keys move between maps.",
+    ),
     galleryScales(gallery),
     box,
     el("p", {}, more),
     gallery.untold.length
-      ? el("details", { class: "small" }, el("summary", {}, "Methods without maps here"),
-          el("ul", {}, gallery.untold.map(({ estimator, why }) => el("li", {}, nameOf(report, estimator), ": ", why))))
-      : "");
+      ? el(
+          "details",
+          { class: "small" },
+          el("summary", {}, "Methods without maps here"),
+          el(
+            "ul",
+            {},
+            gallery.untold.map(({ estimator, why }) => el("li", {}, nameOf(report, estimator), ": ", why)),
+          ),
+        )
+      : "",
+  );
   const redraw = () => showRows(view, box, more, view.rows);
   onState(["off", "sort", "by", "of", "against", "target"], redraw);
   redraw();
@@ -33,12 +53,18 @@ function scoreOptions(comparison) {
   const option = (name) => [name, comparison.scores[name].heading];
   const others = comparison.scatter_scores.filter((name) => !comparison.headline_scores.includes(name));
   const headlines = comparison.headline_scores.filter((name) => comparison.scatter_scores.includes(name));
-  return [["Headline", headlines.map(option)], ["Others", others.map(option)]].filter(([, options]) => options.length);
+  return [
+    ["Headline", headlines.map(option)],
+    ["Others", others.map(option)],
+  ].filter(([, options]) => options.length);
 }
 
 function methodOptions(report, comparison) {
   return report.families
-    .map((family) => [family.name, family.estimators.filter((id) => comparison.estimators.includes(id)).map((id) => [id, nameOf(report, id)])])
+    .map((family) => [
+      family.name,
+      family.estimators.filter((id) => comparison.estimators.includes(id)).map((id) => [id, nameOf(report, id)]),
+    ])
     .filter(([, options]) => options.length);
 }
 
@@ -53,23 +79,37 @@ function galleryControls(report, comparison) {
   const [first, second] = defaultPair(comparison);
   const against = selection("and", "against", methodOptions(report, comparison), second);
   const names = comparison.gallery.images.reduce((most, { targets }) => Math.max(most, targets.length), 0);
-  const targets = Array.from({ length: names }, (_, at) => [String(at), ["First target", "Second target"][at] ?? `Target ${at + 1}`]);
+  const targets = Array.from({ length: names }, (_, at) => [
+    String(at),
+    ["First target", "Second target"][at] ?? `Target ${at + 1}`,
+  ]);
   const method = selection("of", "of", methodOptions(report, comparison), first);
   const show = () => {
-    const order = chosen("sort", ORDERS.map(([value]) => value), "chosen");
+    const order = chosen(
+      "sort",
+      ORDERS.map(([value]) => value),
+      "chosen",
+    );
     against.hidden = order !== "disagreement";
     method.hidden = order === "chosen";
   };
   onState(["sort"], show);
   show();
-  return el("div", { class: "controls" },
+  return el(
+    "div",
+    { class: "controls" },
     selection("Score under the maps", "by", scoreOptions(comparison), defaultScore(comparison)),
-    selection("Order", "sort", ORDERS, "chosen"), method, against,
-    targets.length > 1 ? segments("Target of the maps", "target", targets, "0") : null);
+    selection("Order", "sort", ORDERS, "chosen"),
+    method,
+    against,
+    targets.length > 1 ? segments("Target of the maps", "target", targets, "0") : null,
+  );
 }
 
 function defaultScore(comparison) {
-  return comparison.headline_scores.find((name) => comparison.scatter_scores.includes(name)) ?? comparison.scatter_scores[0];
+  return (
+    comparison.headline_scores.find((name) => comparison.scatter_scores.includes(name)) ?? comparison.scatter_scores[0]
+  );
 }
 
 /** The best method of the first ranking, and the first of the table that is another. */
@@ -79,8 +119,19 @@ function defaultPair(comparison) {
 }
 
 function galleryScales(gallery) {
-  return el("div", { class: "scales small" }, gallery.scales.map(({ ends, uri }) => el("span", {},
-    el("span", { class: "muted" }, ends[0]), picture(uri, `colours from ${ends.join(" to ")}`, { class: "ramp" }), el("span", { class: "muted" }, ends.at(-1)))));
+  return el(
+    "div",
+    { class: "scales small" },
+    gallery.scales.map(({ ends, uri }) =>
+      el(
+        "span",
+        {},
+        el("span", { class: "muted" }, ends[0]),
+        picture(uri, `colours from ${ends.join(" to ")}`, { class: "ramp" }),
+        el("span", { class: "muted" }, ends.at(-1)),
+      ),
+    ),
+  );
 }
 
 /** Value of a score on an image; of the second target it goes by the name `other_…`. */
@@ -97,7 +148,11 @@ function galleryTarget() {
 /** The gallery's images in the order that is chosen; those without a value stand last. */
 function orderedImages(comparison) {
   const { images } = comparison.gallery;
-  const order = chosen("sort", ORDERS.map(([value]) => value), "chosen");
+  const order = chosen(
+    "sort",
+    ORDERS.map(([value]) => value),
+    "chosen",
+  );
   if (order === "chosen") return images;
   const [first, second] = defaultPair(comparison);
   const method = chosen("of", comparison.estimators, first);
@@ -128,9 +183,16 @@ function showRows(view, box, more, count) {
   view.target = galleryTarget();
   view.score = chosen("by", comparison.scatter_scores, defaultScore(comparison));
   view.at = [Math.min(view.at[0], view.images.length - 1), Math.min(view.at[1], view.methods.length)];
-  const heads = view.methods.map((id) => el("th", { scope: "col", "data-method": id }, el("span", {}, nameOf(report, id))));
+  const heads = view.methods.map((id) =>
+    el("th", { scope: "col", "data-method": id }, el("span", {}, nameOf(report, id))),
+  );
   const rows = view.images.slice(0, count).map((entry, row) => galleryRow(view, entry, row));
-  const table = el("table", { class: "gallery" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Image"), heads)), el("tbody", {}, rows));
+  const table = el(
+    "table",
+    { class: "gallery" },
+    el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Image"), heads)),
+    el("tbody", {}, rows),
+  );
   box.replaceChildren(table);
   more.hidden = view.images.length <= count;
   more.textContent = `Show all ${view.images.length} images`;
@@ -143,13 +205,31 @@ function galleryRow(view, entry, row) {
   const name = names[entry.image];
   const target = entry.targets[view.target];
   const open = (column) => () => enlarge(view, row, column);
-  const first = el("button", { type: "button", class: "map", "data-at": `${row},0`, tabindex: "-1", onclick: open(0), "aria-label": `Image ${name}` },
-    withOutlines(picture(entry.picture, "", {}), entry.outline, target?.box, gallery));
-  const about = el("div", { class: "about" },
+  const first = el(
+    "button",
+    {
+      type: "button",
+      class: "map",
+      "data-at": `${row},0`,
+      tabindex: "-1",
+      onclick: open(0),
+      "aria-label": `Image ${name}`,
+    },
+    withOutlines(picture(entry.picture, "", {}), entry.outline, target?.box, gallery),
+  );
+  const about = el(
+    "div",
+    { class: "about" },
     el("strong", {}, entry.targets.map((one) => one.name).join(", ")),
     el("span", { class: "muted name" }, name),
-    entry.why.length ? el("span", { class: "muted why", title: entry.why.join("; ") }, entry.why.join("; ")) : null);
-  return el("tr", { class: "case", "data-image": name }, el("th", { scope: "row" }, el("div", { class: "who" }, first, about)), view.methods.map((id, column) => mapCell(view, entry, id, row, column + 1)));
+    entry.why.length ? el("span", { class: "muted why", title: entry.why.join("; ") }, entry.why.join("; ")) : null,
+  );
+  return el(
+    "tr",
+    { class: "case", "data-image": name },
+    el("th", { scope: "row" }, el("div", { class: "who" }, first, about)),
+    view.methods.map((id, column) => mapCell(view, entry, id, row, column + 1)),
+  );
 }
 
 function mapCell(view, entry, id, row, column) {
@@ -158,10 +238,25 @@ function mapCell(view, entry, id, row, column) {
   const score = comparison.scores[view.score];
   const value = number(scoreOf(comparison, id, view.score, entry.image, view.target), score.decimals);
   const label = `${nameOf(report, id)}, ${entry.targets[view.target]?.name ?? ""}: ${score.label} ${value}`;
-  const button = el("button",
-    { type: "button", class: "map", "data-at": `${row},${column}`, tabindex: "-1", "aria-label": label, onclick: () => enlarge(view, row, column) },
-    picture(map, "", { class: "pixels" }));
-  return el("td", { "data-method": id }, el("span", { class: "only-in-print" }, nameOf(report, id)), button, el("span", { class: "value" }, value));
+  const button = el(
+    "button",
+    {
+      type: "button",
+      class: "map",
+      "data-at": `${row},${column}`,
+      tabindex: "-1",
+      "aria-label": label,
+      onclick: () => enlarge(view, row, column),
+    },
+    picture(map, "", { class: "pixels" }),
+  );
+  return el(
+    "td",
+    { "data-method": id },
+    el("span", { class: "only-in-print" }, nameOf(report, id)),
+    button,
+    el("span", { class: "value" }, value),
+  );
 }
 
 /** A picture with the outline of objects and the target's box over it. */
@@ -171,7 +266,12 @@ function withOutlines(image, outline, box, { width, height }) {
   if (box) {
     const [top, left, bottom, right] = box;
     const frame = el("span", { class: "box" });
-    const place = { left: left / width, top: top / height, width: (right - left) / width, height: (bottom - top) / height };
+    const place = {
+      left: left / width,
+      top: top / height,
+      width: (right - left) / width,
+      height: (bottom - top) / height,
+    };
     for (const [side, share] of Object.entries(place)) frame.style[side] = `${100 * share}%`;
     stack.append(frame);
   }
@@ -187,7 +287,14 @@ function giveTabStop(view, box) {
 }
 
 function moveInGallery(view, box, event) {
-  const steps = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1], Home: [0, -Infinity], End: [0, Infinity] };
+  const steps = {
+    ArrowUp: [-1, 0],
+    ArrowDown: [1, 0],
+    ArrowLeft: [0, -1],
+    ArrowRight: [0, 1],
+    Home: [0, -Infinity],
+    End: [0, Infinity],
+  };
   const at = event.target.dataset?.at;
   if (!steps[event.key] || !at) return;
   const [row, column] = at.split(",").map(Number);

@@ -20,17 +20,33 @@ function showScatter(report, comparison) {
   };
   fill(
     body,
-    el("p", { class: "small muted" }, "A point per image", images.note ? ` (${images.note})` : "", ". ",
-      el("span", { class: "only-on-screen" }, "Point at one to see the picture.")),
-    el("div", { class: "cloud" },
+    el(
+      "p",
+      { class: "small muted" },
+      "A point per image",
+      images.note ? ` (${images.note})` : "",
+      ". ",
+      el("span", { class: "only-on-screen" }, "Point at one to see the picture."),
+    ),
+    el(
+      "div",
+      { class: "cloud" },
       place,
-      el("div", {},
-        el("div", { class: "controls" },
+      el(
+        "div",
+        {},
+        el(
+          "div",
+          { class: "controls" },
           selection("Across: method", "xm", methodOptions(report, comparison), second),
           selection("Across: score", "xs", scoreOptions(comparison), score),
           selection("Up: method", "ym", methodOptions(report, comparison), first),
-          selection("Up: score", "ys", scoreOptions(comparison), score)),
-        words)));
+          selection("Up: score", "ys", scoreOptions(comparison), score),
+        ),
+        words,
+      ),
+    ),
+  );
   onState(["xm", "xs", "ym", "ys"], redraw);
   redraw();
 }
@@ -39,13 +55,19 @@ function scatterPoints(report, comparison, { x, y }) {
   const { images, scores } = comparison;
   const values = (axis) => images.scores[axis.id]?.[axis.score] ?? [];
   const [across, up] = [values(x), values(y)];
-  const line = (axis, value) => [`${nameOf(report, axis.id)}, ${scores[axis.score].label}`, number(value, Math.max(2, scores[axis.score].decimals))];
+  const line = (axis, value) => [
+    `${nameOf(report, axis.id)}, ${scores[axis.score].label}`,
+    number(value, Math.max(2, scores[axis.score].decimals)),
+  ];
   return images.names
     .map((name, at) => ({ name, at, x: across[at] ?? null, y: up[at] ?? null }))
     .filter((point) => point.x !== null && point.y !== null)
     .map((point) => {
       const title = [images.targets[point.at]?.join(", "), point.name].filter(Boolean).join(" · ");
-      return { ...point, tip: { title, picture: images.thumbnails[point.at], lines: [line(x, point.x), line(y, point.y)] } };
+      return {
+        ...point,
+        tip: { title, picture: images.thumbnails[point.at], lines: [line(x, point.x), line(y, point.y)] },
+      };
     });
 }
 
@@ -64,7 +86,7 @@ function rankCorrelation(points) {
   const ranks = (values) => {
     const order = values.map((value, at) => [value, at]).sort(([one], [other]) => one - other);
     const found = new Array(values.length);
-    for (let from = 0; from < order.length; ) {
+    for (let from = 0; from < order.length;) {
       let to = from;
       while (to + 1 < order.length && order[to + 1][0] === order[from][0]) to += 1;
       for (let at = from; at <= to; at += 1) found[order[at][1]] = (from + to) / 2;
@@ -84,13 +106,29 @@ function scatterSpec(report, comparison, { x, y }, points) {
   const isSame = x.score === y.score;
   const all = points.flatMap((point) => [point.x, point.y]);
   const domain = isSame && all.length ? { domain: [Math.min(...all), Math.max(...all)] } : {};
-  const axis = (field, of) => ({ field, type: "quantitative", title: title(of), scale: { zero: false, nice: true, ...domain }, axis: { grid: true } });
+  const axis = (field, of) => ({
+    field,
+    type: "quantitative",
+    title: title(of),
+    scale: { zero: false, nice: true, ...domain },
+    axis: { grid: true },
+  });
   const diagonal = {
-    data: { values: [{ x: domain.domain?.[0], y: domain.domain?.[0] }, { x: domain.domain?.[1], y: domain.domain?.[1] }] },
+    data: {
+      values: [
+        { x: domain.domain?.[0], y: domain.domain?.[0] },
+        { x: domain.domain?.[1], y: domain.domain?.[1] },
+      ],
+    },
     mark: { type: "line", color: "var(--edge)", strokeDash: [4, 3] },
   };
   const cloud = {
-    params: [{ name: "near", select: { type: "point", on: "pointerover", nearest: true, clear: "pointerout", fields: ["at"] } }],
+    params: [
+      {
+        name: "near",
+        select: { type: "point", on: "pointerover", nearest: true, clear: "pointerout", fields: ["at"] },
+      },
+    ],
     data: { values: points },
     mark: { type: "point", filled: true, color: colourOf(y.id), tooltip: { content: "data" } },
     encoding: {

@@ -2,7 +2,17 @@
 
 const page = { report: JSON.parse(document.getElementById("report-data").textContent) };
 const SECTIONS = [
-  showHeadline, showRanking, showTables, showCurves, showGallery, showScatter, showCost, showAgreement, showMeta, showCells, showNotes,
+  showHeadline,
+  showRanking,
+  showTables,
+  showCurves,
+  showGallery,
+  showScatter,
+  showCost,
+  showAgreement,
+  showMeta,
+  showCells,
+  showNotes,
 ];
 
 function build() {
@@ -19,7 +29,10 @@ function build() {
 }
 
 function showPickers(report, comparison) {
-  const options = report.comparisons.map(({ id, title, distinction }) => [id, distinction ? `${title} (${distinction})` : title]);
+  const options = report.comparisons.map(({ id, title, distinction }) => [
+    id,
+    distinction ? `${title} (${distinction})` : title,
+  ]);
   const select = options.length > 1 ? selection("Comparison", "comparison", options, options[0][0]) : null;
   const hadFocus = document.activeElement?.closest?.("#pickers select");
   const place = document.getElementById("pickers");
@@ -30,13 +43,23 @@ function showPickers(report, comparison) {
 /** Links to the sections that have something to say. */
 function showContents() {
   const sections = [...document.querySelectorAll("main > section:not([hidden])")].filter(({ id }) => id !== "headline");
-  document.getElementById("contents").replaceChildren(...sections.map((section) => {
-    const go = (event) => {
-      event.preventDefault();
-      goTo(section);
-    };
-    return el("li", {}, el("a", { href: `#${section.id}`, onclick: go }, section.querySelector("h2").dataset.short ?? section.querySelector("h2").textContent));
-  }));
+  document.getElementById("contents").replaceChildren(
+    ...sections.map((section) => {
+      const go = (event) => {
+        event.preventDefault();
+        goTo(section);
+      };
+      return el(
+        "li",
+        {},
+        el(
+          "a",
+          { href: `#${section.id}`, onclick: go },
+          section.querySelector("h2").dataset.short ?? section.querySelector("h2").textContent,
+        ),
+      );
+    }),
+  );
   markWhere();
 }
 
@@ -51,7 +74,9 @@ function goTo(section) {
 /** The link of the section in view is marked. */
 function markWhere() {
   const links = [...document.querySelectorAll("#contents a")];
-  const passed = links.filter((link) => document.getElementById(link.hash.slice(1)).getBoundingClientRect().top < innerHeight * 0.35);
+  const passed = links.filter(
+    (link) => document.getElementById(link.hash.slice(1)).getBoundingClientRect().top < innerHeight * 0.35,
+  );
   for (const link of links) link.setAttribute("aria-current", String(link === passed.at(-1)));
 }
 
@@ -66,15 +91,19 @@ function start() {
     goTo(document.querySelector("main > section:not([hidden]):not(#headline)"));
   });
   let waits = false;
-  addEventListener("scroll", () => {
-    document.getElementById("tip").hidden = true;
-    if (waits) return;
-    waits = true;
-    requestAnimationFrame(() => {
-      waits = false;
-      markWhere();
-    });
-  }, { passive: true });
+  addEventListener(
+    "scroll",
+    () => {
+      document.getElementById("tip").hidden = true;
+      if (waits) return;
+      waits = true;
+      requestAnimationFrame(() => {
+        waits = false;
+        markWhere();
+      });
+    },
+    { passive: true },
+  );
   addEventListener("hashchange", () => {
     readState();
     build();
