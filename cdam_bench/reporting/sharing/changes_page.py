@@ -137,8 +137,8 @@ def _row(change: Change) -> list[str]:
 
 
 def _shows(value: float, decimals: int) -> bool:
-    """Whether so many decimals show two digits of a difference."""
-    return not abs(value) < 10 ** (1 - decimals)
+    """Whether so many decimals show two digits of a difference, if there is one."""
+    return value == 0 or not abs(value) < 10 ** (1 - decimals)
 
 
 def _judgement(change: Change) -> str:
