@@ -14,7 +14,7 @@ from cdam_bench.reporting.curves import Curves, band
 from cdam_bench.reporting.small_multiples import Band, Column, Labels, family_figure, limits_of, spaced
 
 LEFT, RIGHT, BETWEEN, BELOW, TALL = 0.72, 0.12, 0.34, 0.52, 2.7  # inches around the panels and their height
-FAMILY_TALL = 0.62  # of a family's panels: eight rows of them stand on a page
+FAMILY_TALL = 0.55  # of a family's panels: eight rows of them stand on a page
 NARROW, WIDE = 4.4, 7.4  # of a figure of one panel, and of two
 
 

@@ -121,11 +121,13 @@ def _maps(comparison: Comparison, wanted: Sequence[str], drawing: Drawing) -> It
 
 def _on_a_page(images: list[Explained], drawing: Drawing) -> tuple[Figure, list[Explained]]:
     """All methods' maps of the first images, as many as have room on a page."""
-    for count in range(len(images), 0, -1):
+    count = len(images)
+    while True:
         figure = drawing.sized(method_maps(images[:count], WIDE), True)
-        if INCH * figure.get_figheight() <= HIGHEST or count == 1:
+        height = INCH * figure.get_figheight()
+        if height <= HIGHEST or count == 1:
             return figure, images[:count]
-    raise AssertionError("there is one image at least")
+        count = max(1, int(count * HIGHEST / height))
 
 
 def _classes_and_concepts(

@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 
 from cdam_bench.drawing.grids import CLASS_BLIND, Explained, shown_estimator
 from cdam_bench.drawing.layout import Row, lay_out
-from cdam_bench.drawing.maps import Bar, Panel, palette_of, scales, shares
+from cdam_bench.drawing.maps import SIGNED, Bar, Panel, palette_of, scales, shares
 from cdam_bench.drawing.names import display_name
 
 HATCHED_FROM = 0.25  # of a map's largest magnitude: evidence against an output that is as strong is hatched
+SHORT = replace(SIGNED, ends=("against", "for"))  # words that have room under a scale in a column
 SIDE = 1.08  # inches that a panel takes before the figure gets its width
 NARROW, WIDE = 4, 7  # panels side by side in a column and on a page
 
@@ -116,7 +117,8 @@ def _map(image: Explained, estimator: str, k: int) -> Panel:
 
 def _bars(image: Explained, names: Iterable[str]) -> list[Bar]:
     """The scales of the maps that are shown, hatched as they are."""
-    bars = scales({name: image.is_signed(name) for name in dict.fromkeys(names) if name in image.maps})
+    signed = {name: image.is_signed(name) for name in dict.fromkeys(names) if name in image.maps}
+    bars = scales(signed, signed_palette=SHORT)
     # zero is in the middle of a scale of signed maps, which alone has three ticks
     return [replace(bar, hatched=(1 - HATCHED_FROM) / 2) if len(bar.ticks) == 3 else bar for bar in bars]
 
