@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 PAGE = files("cdam_bench.reporting.page")
 WEB, LICENCE = PAGE.joinpath("web"), PAGE.joinpath("vega_licence.txt")
+GLOBALS = "window.vega = vega; window.vegaLite = vegaLite; window.vegaEmbed = vegaEmbed;"
 TEMPLATE = "index.html.j2"
 # a script's element ends at the first </script, and <!-- changes how it is read; JSON may write any character as its number
 ESCAPES = {ord(character): f"\\u{ord(character):04x}" for character in "<>&\u2028\u2029"}
@@ -42,7 +43,7 @@ def json_text(values: Any) -> str:
 @lru_cache
 def charting_library() -> str:
     """Vega, Vega-Lite and Vega-Embed as one module that sets window.vegaEmbed, under the licence that it comes with."""
-    return f"/*!\n{LICENCE.read_text(encoding='utf-8')}*/\n{vl_convert.javascript_bundle()}"
+    return f"/*!\n{LICENCE.read_text(encoding='utf-8')}*/\n{vl_convert.javascript_bundle(GLOBALS)}"
 
 
 def _joined(extension: str) -> str:

@@ -9,11 +9,11 @@ from cdam_bench.reporting.comparisons import Comparison
 from cdam_bench.reporting.cost import Speed
 from cdam_bench.reporting.means import make_tables
 from cdam_bench.reporting.page.charts import agreement_values, cost_values, curve_values
-from cdam_bench.reporting.page.choosing import choose_images
-from cdam_bench.reporting.page.gallery import Pictures, show_pictures
+from cdam_bench.reporting.page.choosing import Chosen, choose_images
 from cdam_bench.reporting.page.images import image_values, shown_images
 from cdam_bench.reporting.page.look import families, looks
 from cdam_bench.reporting.page.notes import note_values
+from cdam_bench.reporting.page.pictures import Pictures
 from cdam_bench.reporting.page.plain import Plain
 from cdam_bench.reporting.page.runs import cell_values, headline_values, setting_values
 from cdam_bench.reporting.page.tables import (
@@ -44,6 +44,20 @@ class Gallery:
 
     def __init__(self, images: int, seconds: float, paths: DictConfig, runtime: DictConfig) -> None:
         self.images, self.seconds, self.paths, self.runtime = images, seconds, paths, runtime
+
+    def pictures(self, comparison: Comparison, chosen: list[Chosen], names: list[str], among: int) -> Pictures:
+        """The pictures of one of `among` comparisons: maps of chosen images, small ones of those of these names."""
+        if not chosen:
+            return Pictures()
+        from cdam_bench.reporting.page.gallery import show_pictures  # torch and all that follows: seconds
+
+        first = [comparison.images[one.place] for one in chosen]
+        small = list(dict.fromkeys([*first, *names]))[: max(THUMBNAILS // among, len(first))]
+        found = show_pictures(comparison, chosen, small, self.seconds / among, self.paths, self.runtime)
+        places = {name: place for place, name in enumerate(names)}
+        for image in (found.gallery or {}).get("images", ()):  # places among those that the page has
+            image["image"] = places[comparison.images[image["image"]]]
+        return found
 
 
 def page_values(comparisons: list[Comparison], speeds: list[Speed], gallery: Gallery) -> tuple[Plain, list[str]]:
@@ -81,13 +95,7 @@ def _comparison_values(
     chosen = choose_images(comparison, headlines, gallery.images)
     first = [comparison.images[one.place] for one in chosen]
     names = shown_images(comparison, columns, first, VALUES // among)
-    small = list(dict.fromkeys([*first, *names]))[: max(THUMBNAILS // among, len(first))] if chosen else []
-    pictures = Pictures()
-    if chosen:
-        seconds = gallery.seconds / among
-        pictures = show_pictures(comparison, chosen, small, seconds, gallery.paths, gallery.runtime)
-    if pictures.gallery:
-        _renumber(pictures.gallery["images"], comparison.images, names)
+    pictures = gallery.pictures(comparison, chosen, names, among)
     by_name = {ranking.column.name: ranking for ranking in rankings(comparison)}
     of_other = [one.name for one in headlines if f"other_{one.name}" in comparison.measured]
     values = {
@@ -120,10 +128,3 @@ def _comparison_values(
 
 def _ids(cells: Iterable) -> list[str]:
     return [cell.key.estimator for cell in cells]
-
-
-def _renumber(images: list[Plain], before: list[str], now: list[str]) -> None:
-    """Places among all images → places among those that the page has."""
-    places = {name: place for place, name in enumerate(now)}
-    for image in images:
-        image["image"] = places[before[image["image"]]]

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 from hydra.errors import InstantiationException
@@ -19,6 +18,7 @@ from cdam_bench.reporting.page.pictures import (
     PICTURE,
     THUMBNAIL,
     THUMBNAIL_QUALITY,
+    Pictures,
     jpeg,
     map_png,
     outline_png,
@@ -32,21 +32,6 @@ AT_ONCE = 8  # images explained together
 LATE = (
     3  # times the planned seconds, after which no further method is begun: where cells were timed on a faster machine
 )
-
-
-@dataclass
-class Pictures:
-    """What a comparison shows of its images.
-
-    Args:
-        gallery: chosen images with maps; None where there are none.
-        thumbnails: name of an image → a small picture of it.
-        problems: a line for everything that could not be shown.
-    """
-
-    gallery: Plain | None = None
-    thumbnails: dict[str, str] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
 
 
 def show_pictures(
@@ -68,7 +53,7 @@ def show_pictures(
     """
     found = Pictures()
     counts = affordable({cell.key.estimator: _cost(cell) for cell in comparison.cells}, len(chosen), seconds)
-    chosen = chosen[: max(1, *counts.values())]
+    asked, chosen = len(chosen), chosen[: max([1, *counts.values()])]
     try:
         rebuilt = Rebuilt(comparison, paths, runtime)
         names = [comparison.images[one.place] for one in chosen]
@@ -76,7 +61,7 @@ def show_pictures(
         for name in thumbnails:
             found.thumbnails[name] = jpeg(rebuilt.pixels(samples[name]), THUMBNAIL, THUMBNAIL_QUALITY)
         if chosen:
-            _Gallery(rebuilt, chosen, [samples[name] for name in names]).show(counts, seconds, found)
+            _Gallery(rebuilt, chosen, [samples[name] for name in names], asked).show(counts, seconds, found)
     except (UserError, OSError, InstantiationException) as error:
         found.problems.append(f"no pictures of {comparison.title}: {one_line(error)}")
     return found
@@ -89,10 +74,11 @@ class _Gallery:
         rebuilt: the comparison's backbone and dataset.
         chosen: images.
         samples: the same, read.
+        asked: how many images were asked for.
     """
 
-    def __init__(self, rebuilt: Rebuilt, chosen: Sequence[Chosen], samples: list[Sample]) -> None:
-        self.rebuilt, self.chosen = rebuilt, chosen
+    def __init__(self, rebuilt: Rebuilt, chosen: Sequence[Chosen], samples: list[Sample], asked: int) -> None:
+        self.rebuilt, self.chosen, self.asked = rebuilt, chosen, asked
         self.cells = rebuilt.comparison.cells
         self.scenes = [rebuilt.scene(samples[i : i + AT_ONCE]) for i in range(0, len(samples), AT_ONCE)]
         self.patch = rebuilt.backbone.patch_size
@@ -131,9 +117,10 @@ class _Gallery:
 
     def _values(self) -> Plain:
         order = [cell.key.estimator for cell in self.cells]
+        fewer = f" Maps of {len(self.chosen)} of {self.asked} images fitted into the time for them."
         height, width = self.scenes[0].batch.images.shape[-2:]
         return {
-            "how": HOW,
+            "how": HOW + (fewer if len(self.chosen) < self.asked else ""),
             "shown": len(self.chosen),
             "of": len(self.rebuilt.comparison.images),
             "width": width,

@@ -2,16 +2,33 @@
 
 import base64
 import io
+from dataclasses import dataclass, field
 
 import numpy as np
 from matplotlib.colors import to_rgb
 from PIL import Image
 
 from cdam_bench.drawing.maps import OUTLINE_COLOUR, Palette, shares
+from cdam_bench.reporting.page.plain import Plain
 
 PICTURE, MAP, THUMBNAIL = 224, 96, 48  # longest sides in pixels
 QUALITY, THUMBNAIL_QUALITY = 80, 65
 LEVELS = 64  # colours of a map
+
+
+@dataclass
+class Pictures:
+    """What a comparison shows of its images.
+
+    Args:
+        gallery: chosen images with maps; None where there are none.
+        thumbnails: name of an image → a small picture of it.
+        problems: a line for everything that could not be shown.
+    """
+
+    gallery: Plain | None = None
+    thumbnails: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
 
 
 def jpeg(pixels: np.ndarray, longest: int, quality: int = QUALITY) -> str:

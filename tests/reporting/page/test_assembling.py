@@ -3,10 +3,13 @@
 import json
 import re
 
+import numpy as np
 import pytest
 
+from cdam_bench.drawing.maps import SIGNED
 from cdam_bench.reporting.page.assembling import json_text, page_html
-from tests.reporting.page.pages import Elements, data_of, fill, no_gallery, page_of
+from cdam_bench.reporting.page.pictures import jpeg, map_png
+from tests.reporting.page.pages import Elements, data_of, fill, no_gallery, page_of, random_scores
 from tests.reporting.stores import write_cell
 
 EVIL = "</script><script>alert(1)</script><!--<img src=x onerror=alert(2)>&amp;'\"\u2028"
@@ -81,3 +84,23 @@ def test_the_same_results_give_the_same_bytes(tmp_path):
     before = file.read_bytes()
     page_of(tmp_path)
     assert file.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_twenty_methods_on_two_hundred_images_take_less_than_15_megabytes(tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        scores = random_scores(i, 200)
+        other = {f"other_{name}": values for name, values in scores.items()}
+        write_cell(tmp_path, f"method_{i}", scores | other, targets=2, names=("3", "8"), chunk_size=200)
+    page, _ = page_of(tmp_path)
+    (comparison,) = page["comparisons"]
+    smooth = np.kron(rng.uniform(size=(56, 56, 3)), np.ones((4, 4, 1)))
+    by_pixel = [map_png(rng.normal(size=(224, 224)), SIGNED, 16) for _ in range(48)]
+    by_patch = [map_png(np.kron(rng.normal(size=(14, 14)), np.ones((16, 16))), SIGNED, 16) for _ in range(48)]
+    comparison["images"]["thumbnails"] = [jpeg(smooth, 48)] * 200
+    maps = [{f"method_{i}": (by_pixel if i < 8 else by_patch)[2 * k :][:2] for i in range(20)} for k in range(24)]
+    comparison["gallery"] = {"images": [{"picture": jpeg(smooth, 224), "maps": own} for own in maps]}
+    size = len(page_html(page).encode()) / 1e6
+    print(f"{size:.1f} MB")
+    assert 2 < size < 15

@@ -196,3 +196,24 @@ def test_the_papers_numbers_stand_beside_ours_with_the_difference_and_its_t_test
     for row in table["rows"]:
         assert row["entries"][0]["paper"] == printed[row["estimator"]]["A_LIF-MIF"]
         assert row["entries"][0]["difference"] == rows[row["estimator"]]["difference"]
+
+
+def test_outputs_that_are_quantities_have_a_table_per_score_and_no_rankings(tmp_path):
+    own, other = np.arange(6.0), np.arange(6.0) + 10
+    scores = {"A_box": own, "other_A_box": other}
+    write_cell(tmp_path, "cdam", scores, targets=2, names=("size", "texture"), outputs="quantities")
+    page, _ = page_of(tmp_path)
+    (comparison,) = page["comparisons"]
+    assert (comparison["rankings"], comparison["tables"], comparison["curves"], comparison["cost"]) == ([], [], [], [])
+    (table,) = comparison["text_tables"]
+    assert table["heading"] == ["Estimator", "size", "texture"]
+    assert [cell.partition(" ")[0] for cell in table["rows"][0]] == ["CDAM", "2.50", "12.50"]
+
+
+def test_notes_tell_of_unfinished_cells_unknown_scores_few_images_and_open_choices(shown):
+    notes = {note["kind"]: note["text"] for note in shown["notes"]}
+    assert notes["partial"] == f"Not finished, and in no test: SmoothGrad (4 of {COUNT} images)."
+    assert "CDAM mean r 1, Attention map mean r 1, GradCAM mean r 1" in notes["undefined"]
+    assert notes["few"] == "With 4 images bootstrap intervals are narrower than they should be."
+    assert "the blur (σ)" in notes["choices"]
+    assert "noise level" in notes["choices"]
