@@ -1,7 +1,12 @@
 """The site names every page, its links hold, and it builds without asking another server for anything."""
 
+import functools
+import importlib
 import re
+import shutil
+import threading
 from html import unescape
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
@@ -11,6 +16,7 @@ import yaml
 from tests.documented import DOCS, LINK, ROOT, page, pages, without_code
 
 slugs = pytest.importorskip("pymdownx.slugs", reason="the site needs the extra docs")
+CHROMIUM = shutil.which("chromium")
 OUTSIDE = ["CHANGELOG.md", "CONTRIBUTING.md", "results/reference/README.md"]  # of the repository, in the nav
 MADE = ["tutorial.md"]  # of the notebook
 
@@ -78,40 +84,106 @@ class Page:
         self.names = {unescape(name) for name in re.findall(r"\bid=\"([^\"]+)", text)}
 
 
-def built(folder: Path, monkeypatch, run_tutorial: str) -> dict[Path, Page]:
-    """The pages of the site, built strictly into a folder."""
-    from mkdocs.commands.build import build
+def build(folder: Path, run_tutorial: str) -> Path:
+    """Build the site strictly into a folder."""
+    from mkdocs.commands import build
     from mkdocs.config import load_config
 
-    monkeypatch.setenv("RUN_TUTORIAL", run_tutorial)
-    build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(folder), strict=True))
-    return {file: Page(file) for file in folder.rglob("*.html")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RUN_TUTORIAL", run_tutorial)
+        build.build(load_config(str(ROOT / "mkdocs.yml"), site_dir=str(folder), strict=True))
+    return folder
 
 
-def test_the_site_builds_strictly_its_links_hold_and_it_fetches_nothing_from_elsewhere(tmp_path, monkeypatch):
-    site = built(tmp_path, monkeypatch, "false")
-    assert len(site) > len(named(SETTINGS["nav"]))
-    for file, shown in site.items():
-        if file.name == "404.html":
-            continue  # its links begin at the server's root
-        for link in shown.fetched + shown.led_to:
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("site"), "false")
+
+
+def test_links_of_the_built_site_hold_and_it_fetches_nothing_from_elsewhere(site):
+    shown = {
+        file: Page(file) for file in site.rglob("*.html") if file.name != "404.html"
+    }  # whose links begin at a server's root
+    assert len(shown) > len(named(SETTINGS["nav"]))
+    for file, content in shown.items():
+        for link in content.fetched + content.led_to:
             url = urlparse(link)
             if url.scheme:
-                assert link not in shown.fetched, (file, link)
+                assert link not in content.fetched, (file, link)
                 continue
             target = (file.parent / unquote(url.path)).resolve() if url.path else file
-            assert target.is_file() or (target / "index.html").is_file(), (file, link)
-            if url.fragment and target in site:
-                assert unquote(url.fragment) in site[target].names, (file, link)
-    assert "googleapis" not in (tmp_path / "index.html").read_text(encoding="utf-8")
-    assert not [file for file in tmp_path.rglob("*.css") if re.search(r"url\([\"']?https?:|@import", file.read_text())]
-    documented = site[tmp_path / "api" / "estimators.html"].names
-    assert {"cdam_bench.estimators.CDAM", "cdam_bench.estimators.DeepCDAM"} <= documented
+            assert target.is_file(), (file, link)
+            if url.fragment and target in shown:
+                assert unquote(url.fragment) in shown[target].names, (file, link)
+    assert not [file for file in site.rglob("*.css") if re.search(r"url\([\"']?https?:|@import", file.read_text())]
+
+
+def test_the_api_s_pages_document_the_public_names(site):
+    for room in ("backbones", "estimators", "metrics", "datasets", "statistics"):
+        documented = Page(site / "api" / f"{room}.html").names
+        public = importlib.import_module(f"cdam_bench.{room}").__all__
+        found = {
+            name for name in public for path in (name, f"{name}.{name}") if f"cdam_bench.{room}.{path}" in documented
+        }
+        assert sorted(set(public) - found) == []
+    assert "cdam_bench.explaining.explanation.explain" in Page(site / "api" / "explaining.html").names
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    """Where the built site is served."""
+    handler = functools.partial(Quiet, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_parts):
+        pass
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium")
+    with sync_api.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.mark.parametrize(("width", "colours"), [(1440, "light"), (390, "dark")])
+def test_pages_open_without_a_complaint_a_foreign_request_or_sideways_scrolling(browser, address, width, colours):
+    troubles = []
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=colours)
+    page.on("console", lambda said: troubles.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on(
+        "request", lambda asked: troubles.append(asked.url) if not asked.url.startswith((address, "data:")) else None
+    )
+    for name in ("index", "choosing", "methods", "gallery", "own_model", "api/estimators"):
+        page.goto(f"{address}/{name}.html")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)"), name
+    page.close()
+    assert troubles == []
+
+
+def test_the_search_is_reached_by_keyboard_and_finds_a_method(browser, address):
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(f"{address}/index.html")
+    page.keyboard.press("/")
+    page.keyboard.type("AttnLRP")
+    page.locator(".md-search-result__link", has_text="Which method").first.wait_for()
+    page.close()
 
 
 @pytest.mark.slow
-def test_the_tutorial_s_page_shows_what_its_cells_print_and_draw(tmp_path, monkeypatch):
-    built(tmp_path, monkeypatch, "true")
+def test_the_tutorial_s_page_shows_what_its_cells_print_and_draw(tmp_path):
+    build(tmp_path, "true")
     text = (tmp_path / "tutorial.html").read_text(encoding="utf-8")
     assert "attention differs by 0.0" in text
     assert (tmp_path / "images" / "tutorial_1.png").read_bytes()[:4] == b"\x89PNG"
