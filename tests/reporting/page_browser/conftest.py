@@ -15,7 +15,7 @@ from tests.reporting.page_browser.report_data import HOSTILE, report
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium")
-TIMEOUT = 60_000  # ms: a busy machine
+TIMEOUT = 120_000  # ms: a busy machine
 CHOOSE = """hash => new Promise(done => {
     document.getElementById('enlarged').close();
     delete document.documentElement.dataset.theme;
@@ -56,7 +56,10 @@ def browser() -> Iterator[Any]:
 def reports(browser, tmp_path_factory) -> dict[str, Opened]:
     """Loaded once: an ordinary report, and one with a script wherever a user may write."""
     folder = tmp_path_factory.mktemp("report")
-    return {name: _load(browser, folder / f"{name}.html", hostile) for name, hostile in (("plain", ""), ("hostile", HOSTILE))}
+    return {
+        name: _load(browser, folder / f"{name}.html", hostile)
+        for name, hostile in (("plain", ""), ("hostile", HOSTILE))
+    }
 
 
 def _load(browser: Any, file: Path, hostile: str) -> Opened:
@@ -65,7 +68,9 @@ def _load(browser: Any, file: Path, hostile: str) -> Opened:
     loaded.page.set_default_timeout(TIMEOUT)
     loaded.page.on("console", lambda message: loaded.said.append(message.text))
     loaded.page.on("pageerror", lambda error: loaded.said.append(str(error)))
-    loaded.page.on("request", lambda asked: None if asked.url.startswith("data:") else loaded.requests.append(asked.url))
+    loaded.page.on(
+        "request", lambda asked: None if asked.url.startswith("data:") else loaded.requests.append(asked.url)
+    )
     loaded.page.goto(file.as_uri())
     return loaded
 

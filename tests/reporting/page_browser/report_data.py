@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-METHODS = {"cdam": ("CDAM", "CDAM", "#C31B1F"), "gradcam": ("GradCAM", "Gradients", "#0464B4"), "random": ("Random", "Floor", "#656263")}
+METHODS = {
+    "cdam": ("CDAM", "CDAM", "#C31B1F"),
+    "gradcam": ("GradCAM", "Gradients", "#0464B4"),
+    "random": ("Random", "Floor", "#656263"),
+}
 SCORES = {"A_box": "high", "A_MIF": "low", "compactness": ""}
 IMAGES = 5
 HOSTILE = "<script>window.stolen = true</script><img src=x onerror='window.stolen = true'>"
@@ -38,10 +42,24 @@ def ranking(score: str) -> dict[str, Any]:
     """CDAM best and tied with GradCAM, where a direction is better."""
     tested = bool(SCORES[score])
     rows = [
-        {"estimator": method, **entry(method, score), "complete": True, "best": False, "tied": method != "random" if tested else None, "p": 0.5}
+        {
+            "estimator": method,
+            **entry(method, score),
+            "complete": True,
+            "best": False,
+            "tied": method != "random" if tested else None,
+            "p": 0.5,
+        }
         for method in METHODS
     ]
-    return {"score": score, "tested": tested, "warning": "", "words": "sign flips", "best": "cdam" if tested else None, "rows": rows}
+    return {
+        "score": score,
+        "tested": tested,
+        "warning": "",
+        "words": "sign flips",
+        "best": "cdam" if tested else None,
+        "rows": rows,
+    }
 
 
 def curve() -> dict[str, Any]:
@@ -52,8 +70,15 @@ def curve() -> dict[str, Any]:
         band = {"mean": mean, "low": [value - 0.5 for value in mean], "high": [value + 0.5 for value in mean]}
         bands[method] = [[band, band], [band, band]]
     return {
-        **{"name": "fidelity", "title": "fidelity", "x": [0, 50, 100], "x_label": "blurred pixels (%)", "y_label": "target logit"},
-        **{"panels": ["MIF", "LIF"], "maps": ["the target’s own map", "the other class’s map"], "note": "", "bands": bands},
+        "name": "fidelity",
+        "title": "fidelity",
+        "x": [0, 50, 100],
+        "x_label": "blurred pixels (%)",
+        "y_label": "target logit",
+        "panels": ["MIF", "LIF"],
+        "maps": ["the target’s own map", "the other class’s map"],
+        "note": "",
+        "bands": bands,
     }
 
 
@@ -61,54 +86,124 @@ def gallery(hostile: str) -> dict[str, Any]:
     """Two targets of every image; all methods have maps."""
     images = [
         {
-            **{"image": image, "why": ["first"], "picture": uri(image, 16), "outline": None},
-            "targets": [{"name": hostile or "cat", "value": "logit 3.4", "box": [2, 2, 8, 8]}, {"name": "dog", "value": "", "box": None}],
+            "image": image,
+            "why": ["first"],
+            "picture": uri(image, 16),
+            "outline": None,
+            "targets": [
+                {"name": hostile or "cat", "value": "logit 3.4", "box": [2, 2, 8, 8]},
+                {"name": "dog", "value": "", "box": None},
+            ],
             "maps": {method: [uri(image + 10), uri(image + 20)] for method in METHODS},
         }
         for image in range(IMAGES)
     ]
     return {
-        **{"how": "The first ones.", "shown": IMAGES, "of": IMAGES, "width": 16, "height": 16, "signed": dict.fromkeys(METHODS, True)},
-        **{"scales": [{"ends": ["counter-evidence", "evidence"], "uri": uri(1, 2), "estimators": list(METHODS)}], "untold": []},
+        "how": "The first ones.",
+        "shown": IMAGES,
+        "of": IMAGES,
+        "width": 16,
+        "height": 16,
+        "signed": dict.fromkeys(METHODS, True),
+        "scales": [{"ends": ["counter-evidence", "evidence"], "uri": uri(1, 2), "estimators": list(METHODS)}],
+        "untold": [],
         "images": images,
     }
+
+
+def paper_check() -> dict[str, Any]:
+    """One number of the paper that ours contradicts."""
+    row = {
+        **entry("cdam", "A_box"),
+        "estimator": "cdam",
+        "score": "A_box",
+        "printed": "-1.5",
+        "difference": 13.5,
+        "visible": 0.25,
+        "p": 0.0001,
+        "compatible": False,
+        "open": "the blur (σ)",
+    }
+    return {"verdict": "One of one is not.", "note": "", "orders": "", "rows": [row]}
 
 
 def comparison(dataset: str, hostile: str) -> dict[str, Any]:
     """A dataset × backbone; `hostile` stands wherever a user may write."""
     methods = list(METHODS)
     scores = {
-        name: {"label": name, "heading": f"{name} ↑", "unit": "logit", "better": better, "decimals": 1, "table": "t", "aspect": "", "note": ""}
+        name: {
+            "label": name,
+            "heading": f"{name} ↑",
+            "unit": "logit",
+            "better": better,
+            "decimals": 1,
+            "table": "t",
+            "aspect": "",
+            "note": "",
+        }
         for name, better in SCORES.items()
     }
     row = [{"estimator": method, "complete": True, "images": "5"} for method in methods]
     with_paper = {"best": False, "paper": "-1.5", "difference": 2.5}
     without = {"best": False, "paper": "", "difference": None}
-    rows = [{**one, "entries": [{**entry(one["estimator"], s), **(with_paper if s == "A_box" else without)} for s in SCORES]} for one in row]
+    rows = [
+        {
+            **one,
+            "entries": [{**entry(one["estimator"], s), **(with_paper if s == "A_box" else without)} for s in SCORES],
+        }
+        for one in row
+    ]
     pair = {"mean": 0.5, "low": 0.1, "high": 0.9, "n": 3}
     return {
-        **{"id": f"{dataset}/vit", "title": f"{dataset} · vit", "dataset": dataset, "backbone": "vit", "distinction": hostile},
+        "id": f"{dataset}/vit",
+        "title": f"{dataset} · vit",
+        "dataset": dataset,
+        "backbone": "vit",
+        "distinction": hostile,
         "headline": {
-            **{"sentence": f"3 methods, 5 images of {dataset}. {hostile}", "images": "5", "methods": 3, "targets": 2, "outputs": "classes"},
-            **{"devices": ["cpu"], "first": "2026-11-21 18:57", "last": "2026-11-21 20:04", "versions": ["0.2.0"]},
+            "sentence": f"3 methods, 5 images of {dataset}. {hostile}",
+            "images": "5",
+            "methods": 3,
+            "targets": 2,
+            "outputs": "classes",
+            "devices": ["cpu"],
+            "first": "2026-11-21 18:57",
+            "last": "2026-11-21 20:04",
+            "versions": ["0.2.0"],
         },
-        **{"estimators": methods, "complete": methods, "scores": scores, "headline_scores": list(SCORES)},
+        "estimators": methods,
+        "complete": methods,
+        "scores": scores,
+        "headline_scores": list(SCORES),
         "rankings": [ranking(score) for score in SCORES],
         "tables": [
             {
-                **{"name": "correctness", "title": "Correctness", "caption": f"Means. {hostile}"},
-                **{"columns": list(SCORES), "paper": [True, False, False], "rows": rows},
+                "name": "correctness",
+                "title": "Correctness",
+                "caption": f"Means. {hostile}",
+                "columns": list(SCORES),
+                "paper": [True, False, False],
+                "rows": rows,
             }
         ],
-        **{"text_tables": [], "paper": None, "curves": [curve()], "scatter_scores": list(SCORES), "gallery": gallery(hostile)},
+        "text_tables": [],
+        "paper": None,
+        "curves": [curve()],
+        "scatter_scores": list(SCORES),
+        "gallery": gallery(hostile),
         "images": {
-            **{"names": [f"{image:05d}{hostile}" for image in range(IMAGES)], "targets": [[hostile or "cat", "dog"]] * IMAGES},
+            "names": [f"{image:05d}{hostile}" for image in range(IMAGES)],
+            "targets": [[hostile or "cat", "dog"]] * IMAGES,
             "thumbnails": [uri(image) for image in range(IMAGES)],
-            **{"scores": {method: {score: values(method, score) for score in SCORES} for method in methods}, "note": ""},
+            "scores": {method: {score: values(method, score) for score in SCORES} for method in methods},
+            "note": "",
         },
         "cost": [
             {
-                **{"name": "seconds", "label": "seconds per image", "note": "", "score": "A_box"},
+                "name": "seconds",
+                "label": "seconds per image",
+                "note": "",
+                "score": "A_box",
                 "points": [
                     {"estimator": method, "cost": 10.0**-place, **entry(method, "A_box"), "front": place == 0}
                     for place, method in enumerate(methods)
@@ -116,14 +211,24 @@ def comparison(dataset: str, hostile: str) -> dict[str, Any]:
             }
         ],
         "agreement": {
-            **{"note": "Spearman.", "rows": ["A_box"], "columns": ["A_MIF"]},
+            "note": "Spearman.",
+            "rows": ["A_box"],
+            "columns": ["A_MIF"],
             "pairs": [{"first": "A_box", "second": "A_MIF", "of_means": pair, "per_image": {**pair, "mean": -0.25}}],
         },
         "settings": {"metric.fidelity.steps": "40", "dataset.root": hostile},
         "cells": [
             {
-                **{"estimator": method, "complete": True, "images": "5", "seconds": 11.3, "explaining": 0.002, "device": "cpu"},
-                **{"started": "2026-11-21 18:57", "versions": {"torch": "2.15"}, "settings": {"steps": hostile}, "digest": "0123abcd"},
+                "estimator": method,
+                "complete": True,
+                "images": "5",
+                "seconds": 11.3,
+                "explaining": 0.002,
+                "device": "cpu",
+                "started": "2026-11-21 18:57",
+                "versions": {"torch": "2.15"},
+                "settings": {"steps": hostile},
+                "digest": "0123abcd",
             }
             for method in methods
         ],
@@ -133,13 +238,21 @@ def comparison(dataset: str, hostile: str) -> dict[str, Any]:
 
 def report(hostile: str = "") -> dict[str, Any]:
     """The whole page's data; two comparisons."""
-    families = {family: [method for method, about in METHODS.items() if about[1] == family] for _, family, _ in METHODS.values()}
+    families = {
+        family: [method for method, about in METHODS.items() if about[1] == family] for _, family, _ in METHODS.values()
+    }
     return {
-        **{"format": 1, "title": f"Results {hostile}".strip(), "version": "0.2.0", "notes": [hostile] if hostile else []},
+        "format": 1,
+        "title": f"Results {hostile}".strip(),
+        "version": "0.2.0",
+        "notes": [hostile] if hostile else [],
         "estimators": {
             method: {"name": f"{name}{hostile}", "family": family, "colour": colour, "dash": [], "marker": "circle"}
             for method, (name, family, colour) in METHODS.items()
         },
         "families": [{"name": name, "colour": "#C31B1F", "estimators": methods} for name, methods in families.items()],
-        "comparisons": [comparison("digits", hostile), comparison("mosaics", hostile)],
+        "comparisons": [
+            comparison("digits", hostile),
+            {**comparison("mosaics", hostile), "agreement": None, "paper": paper_check()},
+        ],
     }

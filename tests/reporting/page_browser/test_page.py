@@ -17,12 +17,16 @@ def test_page_is_silent_and_asks_for_nothing_but_itself(opened):
 def test_requests_are_forbidden_by_the_page_itself(opened):
     report = opened()
     page = report.page
-    page.add_script_tag(content="addEventListener('securitypolicyviolation', event => { window.refused = event.blockedURI; }, {once: true})")
+    page.add_script_tag(
+        content="addEventListener('securitypolicyviolation', event => { window.refused = event.blockedURI; }, {once: true})"
+    )
     page.evaluate("document.body.append(Object.assign(new Image(), {src: 'file:///nowhere.png', id: 'stranger'}))")
     page.wait_for_function("window.refused")
     page.evaluate("document.getElementById('stranger').remove()")
     report.said.clear()
     report.requests.clear()
+
+
 def test_ranking_shows_mean_interval_and_who_is_tied(opened):
     page = opened().page
     rows = page.locator("[data-score=A_box] tbody tr")
@@ -51,11 +55,11 @@ def test_tables_set_the_papers_number_and_the_difference_beside_ours(opened):
 def test_heading_of_a_table_sorts_it_and_turns_the_order_round(opened):
     page = opened().page
     button = page.locator("[data-table=correctness] button.sort").first
-    order = lambda: page.locator("[data-table=correctness] tbody tr").evaluate_all("rows => rows.map(row => row.dataset.method)")  # noqa: E731
+    rows = page.locator("[data-table=correctness] tbody tr")
     button.click()
-    assert order() == ["cdam", "gradcam", "random"]
+    assert rows.evaluate_all("rows => rows.map(row => row.dataset.method)") == ["cdam", "gradcam", "random"]
     button.click()
-    assert order() == ["random", "gradcam", "cdam"]
+    assert rows.evaluate_all("rows => rows.map(row => row.dataset.method)") == ["random", "gradcam", "cdam"]
 
 
 def lines(page) -> int:
@@ -68,12 +72,16 @@ def test_a_method_and_a_family_are_switched_off_and_on(opened):
     assert lines(page) == len(METHODS)
     aside = page.locator("#curves aside")
     aside.get_by_label("GradCAM").uncheck()
-    page.wait_for_function("document.querySelectorAll('[data-curve=fidelity] .panel:first-child .mark-line path').length === 2")
+    page.wait_for_function(
+        "document.querySelectorAll('[data-curve=fidelity] .panel:first-child .mark-line path').length === 2"
+    )
     assert page.locator("table.gallery thead th").all_inner_texts() == ["Image", "CDAM", "Random"]
     assert "off=gradcam" in page.url
     assert not aside.get_by_label("Gradients").is_checked()
     aside.get_by_label("Gradients").check()
-    page.wait_for_function("document.querySelectorAll('[data-curve=fidelity] .panel:first-child .mark-line path').length === 3")
+    page.wait_for_function(
+        "document.querySelectorAll('[data-curve=fidelity] .panel:first-child .mark-line path').length === 3"
+    )
 
 
 def test_the_address_restores_what_was_chosen(opened):
@@ -89,6 +97,19 @@ def test_another_comparison_takes_the_place_of_the_first(opened):
     page.get_by_label("Comparison").select_option("mosaics/vit")
     assert page.locator("#headline .body p").first.inner_text().startswith("3 methods, 5 images of mosaics.")
     assert page.locator("#ranking .panel").count() == 3
+
+
+def test_sections_with_nothing_to_say_are_hidden(opened):
+    page = opened(chosen="comparison=mosaics%2Fvit").page
+    assert not page.locator("#agreement").is_visible()
+    assert "Agreement" not in page.locator("#contents").inner_text()
+    assert opened().page.locator("#agreement").is_visible()
+
+
+def test_numbers_that_are_not_the_papers_are_named(opened):
+    page = opened(chosen="comparison=mosaics%2Fvit").page
+    cells = page.get_by_role("region", name="The paper’s numbers beside ours").locator("tbody tr td").all_inner_texts()
+    assert cells == ["Abox", "−1.5", "12.0 [11.0, 13.0]", "+13.5", "0.250", "< 0.001", "no", "the blur (σ)"]
 
 
 def images(page) -> list[str]:
@@ -168,7 +189,9 @@ def test_pointer_on_the_scatter_shows_the_picture(opened):
     box = page.locator("#scatter .mark-symbol path").nth(1).bounding_box()
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.locator("#tip img").wait_for(state="visible")
-    assert page.locator("#tip dd").all_inner_texts() == [f"{values(method, 'A_box')[1]:.2f}" for method in ("gradcam", "cdam")]
+    assert page.locator("#tip dd").all_inner_texts() == [
+        f"{values(method, 'A_box')[1]:.2f}" for method in ("gradcam", "cdam")
+    ]
     assert "rank correlation −1.00" in page.locator("#scatter .body").inner_text()
 
 
@@ -188,7 +211,10 @@ def test_nothing_is_wider_than_a_telephone(opened, name):
 
 def luminance(colour: str) -> float:
     """Relative luminance (WCAG 2) of `rgb(r, g, b)`."""
-    linear = [(c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4) for c in (int(part) / 255 for part in re.findall(r"\d+", colour)[:3])]
+    linear = [
+        (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4)
+        for c in (int(part) / 255 for part in re.findall(r"\d+", colour)[:3])
+    ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
@@ -222,7 +248,9 @@ def test_print_is_light_and_without_controls(opened):
     assert luminance(page.evaluate(STYLE_OF, ["body", "backgroundColor"])) > 0.9
     controls = "document.querySelectorAll('.bar, select, input, button:not(.map):not(.sort), aside')"
     assert page.evaluate(f"[...{controls}].filter(control => control.checkVisibility()).length") == 0
-    assert page.evaluate("[...document.querySelectorAll('.scroll')].every(box => box.clientHeight >= box.scrollHeight - 1)")
+    assert page.evaluate(
+        "[...document.querySelectorAll('.scroll')].every(box => box.clientHeight >= box.scrollHeight - 1)"
+    )
 
 
 def test_script_in_names_stays_text(opened):

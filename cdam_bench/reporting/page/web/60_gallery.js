@@ -222,7 +222,7 @@ function galleryRow(view, entry, row) {
     { class: "about" },
     el("strong", {}, entry.targets.map((one) => one.name).join(", ")),
     el("span", { class: "muted name" }, name),
-    entry.why.length ? el("span", { class: "muted why", title: entry.why.join("; ") }, entry.why.join("; ")) : null,
+    entry.why.length ? el("span", { class: "muted why", title: entry.why.join("; ") }, rich(entry.why.join("; "))) : null,
   );
   return el(
     "tr",
