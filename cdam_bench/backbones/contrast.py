@@ -61,6 +61,16 @@ class Contrast:
         require_number("gamma", self.gamma, 0, 100)
         require_count("num_classes", self.num_classes)
 
+    @property
+    def words(self) -> str:
+        """What is explained, for notes: "the target's output − 0.6 · mean of the 3 nearest other outputs"."""
+        rivals = (
+            "the nearest other output"
+            if self.num_classes == 1
+            else f"mean of the {self.num_classes} nearest other outputs"
+        )
+        return f"the target's output − {self.gamma:g} · {rivals}"
+
     def check(self, outputs: int) -> None:
         """Raise UserError if a head of so many outputs has not enough of them."""
         others = outputs - 1

@@ -18,6 +18,7 @@ from cdam_bench.benchmark.targets import (
     COMPETING,
     TARGET_ORDERS,
     boxes_of,
+    check_contrast,
     choose_targets,
     concept_targets,
     contrast_of,
@@ -81,7 +82,7 @@ class Job:
         estimator, metrics, contrast = build_estimator(config), build_metrics(config), contrast_of(config)
         backbone, preprocessing = build_backbone(config), build_preprocessing(config)
         if contrast is not None:
-            _check_contrast(contrast, estimator, backbone)
+            check_contrast(contrast, estimator, backbone)
         dataset = build_dataset(config, preprocessing, backbone)
         outputs = output_kind(dataset, backbone.head)
         target_order = config.target_order if outputs in COMPETING else "annotated"
@@ -227,16 +228,6 @@ def _check_names(metrics: dict[str, Metric]) -> None:
                 owner.setdefault(given.name, name) == name,
                 f"metric.{owner[given.name]} and metric.{name} both give {given.name}: leave one out, or set metric.{name}.suffix",
             )
-
-
-def _check_contrast(contrast: Contrast, estimator: Estimator, backbone: Backbone) -> None:
-    """Raise UserError if an estimator's maps know no class, or the head has too few to compare with."""
-    name = type(estimator).__name__
-    require(estimator.class_aware, f"contrast: maps of {name} do not depend on the class, use contrast=null")
-    try:
-        contrast.check(backbone.num_classes)
-    except UserError as error:
-        raise with_prefix(error, "contrast") from error
 
 
 def _check(name: str, metric: Metric, image_size: int) -> None:

@@ -8,12 +8,13 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from cdam_bench.backbones import ConceptHead
+from cdam_bench.backbones import Backbone, ConceptHead
 from cdam_bench.backbones.contrast import Contrast
 from cdam_bench.backbones.text_head import TextHead
 from cdam_bench.configs import plain
 from cdam_bench.datasets import Batch, Dataset
 from cdam_bench.errors import UserError, require, unknown_name, with_prefix
+from cdam_bench.estimators import Estimator
 from cdam_bench.store.chunks import INFO, Arrays
 
 TARGET_ORDERS = ("logit", "annotated")
@@ -65,6 +66,16 @@ def contrast_of(config: DictConfig) -> Contrast | None:
             raise unknown_name("contrast", name, Contrast.__dataclass_fields__)
     try:
         return Contrast(**settings)
+    except UserError as error:
+        raise with_prefix(error, "contrast") from error
+
+
+def check_contrast(contrast: Contrast, estimator: Estimator, backbone: Backbone) -> None:
+    """Raise UserError if an estimator's maps know no class, or the head has too few to compare with."""
+    name = type(estimator).__name__
+    require(estimator.class_aware, f"contrast: maps of {name} do not depend on the class, use contrast=null")
+    try:
+        contrast.check(backbone.num_classes)
     except UserError as error:
         raise with_prefix(error, "contrast") from error
 

@@ -11,6 +11,7 @@ from torch import nn
 from tqdm import tqdm
 
 from cdam_bench.backbones import Backbone, JoinedHeads
+from cdam_bench.benchmark.targets import check_contrast, contrast_of
 from cdam_bench.configs import build_backbone, build_preprocessing, choices, config_dir, instantiate, plain
 from cdam_bench.datasets import Preprocessing
 from cdam_bench.datasets.concepts import ConceptSource, warn_about_examples
@@ -46,6 +47,7 @@ def explain_pictures(config: DictConfig) -> None:
     require(not (config.skip and config.fail_fast), "skip and fail_fast are both true: choose one")
     if config.runtime.batch_size != "auto":  # pictures are explained one by one; what is wrong is said all the same
         require_count("runtime.batch_size", config.runtime.batch_size)
+    contrast = contrast_of(config)
     paths = find_pictures(config.image)
     estimators = chosen_estimators()
     targets = listed_targets(config)
@@ -55,6 +57,9 @@ def explain_pictures(config: DictConfig) -> None:
     if config.concept is not None:
         targets = [*targets, *_concept_head(backbone).names]
     check_targets(backbone, targets or "predicted", config.class_names)
+    if contrast is not None:
+        for method in estimators["methods"].values():
+            check_contrast(contrast, method, backbone)
     backbone_name = str(config.backbone.get("name") or HydraConfig.get().runtime.choices["backbone"])
     failures: dict[Path, UserError] = {}
     for path in tqdm(paths, desc="explaining", unit="picture", disable=len(paths) == 1):
@@ -64,7 +69,9 @@ def explain_pictures(config: DictConfig) -> None:
                 _concept_head(backbone), [path.name], preprocessing(read_picture(PictureFile(path)))[None]
             )
             methods = estimators["methods"]
-            explanation = explain_prepared(prepared, methods, targets or "predicted", config.class_names, seed)
+            explanation = explain_prepared(
+                prepared, methods, targets or "predicted", config.class_names, seed, contrast
+            )
         except UserError as error:
             if config.fail_fast or len(paths) == 1:
                 raise

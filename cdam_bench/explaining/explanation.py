@@ -14,6 +14,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from cdam_bench.backbones import Backbone
+from cdam_bench.backbones.contrast import Contrast
+from cdam_bench.benchmark.targets import check_contrast
 from cdam_bench.datasets import Preprocessing
 from cdam_bench.drawing.style import rendered
 from cdam_bench.errors import require
@@ -169,6 +171,7 @@ def explain(
     image_size: int | str | None = None,
     names: Sequence[str] | None = None,
     seed: int = 0,
+    contrast: Contrast | None = None,
 ) -> Explanation:
     """Explain one picture.
 
@@ -185,6 +188,7 @@ def explain(
             likewise; None: the backbone's, as in the benchmark.
         names: of the classes; None: the model's own, ImageNet's where there are 1000, else their numbers.
         seed: of the noise.
+        contrast: explain what speaks for a target more than for the outputs most like it; None: the target's output.
     Raises:
         UserError: for pictures, models, names or sizes that cannot be, and for outputs or maps with NaN.
     """
@@ -193,7 +197,7 @@ def explain(
         model = given_model(backbone)
         preprocessing = model.preprocessing if preprocessing is None else preprocessing
         prepared = prepare(image, model.backbone, preprocessing, image_size, model.name)
-        return explain_prepared(prepared, methods, targets, names, seed)
+        return explain_prepared(prepared, methods, targets, names, seed, contrast)
 
 
 def explain_prepared(
@@ -202,6 +206,7 @@ def explain_prepared(
     targets: Targets = "predicted",
     names: Sequence[str] | None = None,
     seed: int = 0,
+    contrast: Contrast | None = None,
 ) -> Explanation:
     """As `explain`, for a picture from `prepare` and estimators by name."""
     backbone, images = prepared.backbone, prepared.image[None]
@@ -219,6 +224,11 @@ def explain_prepared(
         notes.append(f"no target was given: the {len(targets)} most probable classes are explained")
     wanted = describe(_indices(targets, outputs, ranking), outputs, values)
     tensor, seeds = torch.tensor([[target.index for target in wanted]]), torch.tensor([seed])
+    if contrast is not None:
+        for method in estimators.values():
+            check_contrast(contrast, method, backbone)
+        backbone, tensor = contrast.applied(backbone, values[None], tensor)
+        notes.append(f"maps explain a contrast: {contrast.words}")
     maps = {}
     for estimator, method in estimators.items():
         found = method.attribute(backbone, images, tensor, seeds)[0]

@@ -86,6 +86,18 @@ def test_a_picture_gets_a_map_for_every_target_and_estimator_and_a_table(explain
     assert "num_samples" not in settings["estimators"]["cdam"]
 
 
+def test_a_contrast_changes_the_maps_and_is_refused_for_methods_blind_to_the_class(explain, tmp_path, capsys):
+    maps = []
+    for words in ([], ["contrast={gamma:0.6,num_classes:3}"]):
+        assert explain(f"image={PICTURE}", "target=top1", *words) == 0
+        with np.load(tmp_path / "out" / f"{PICTURE.stem}.npz") as stored:
+            maps.append(stored[stored.files[0]])
+    assert not np.allclose(*maps, rtol=0.01)
+    assert "note: maps explain a contrast: the target's output − 0.6 · mean of the 3 nearest" in capsys.readouterr().out
+    assert explain(f"image={PICTURE}", "estimator=attention_map", "contrast={gamma:0.6}") == 2
+    assert "contrast: maps of AttentionMap do not depend on the class" in capsys.readouterr().err
+
+
 def test_a_folder_gets_one_figure_per_picture(explain, tmp_path):
     folder = save_pictures(tmp_path / "pictures", 3)
     assert explain(f"image={folder}") == 0

@@ -13,6 +13,7 @@ from torchvision.transforms.functional import to_pil_image
 
 import cdam_bench
 from cdam_bench.backbones import ConceptHead, JoinedHeads
+from cdam_bench.backbones.contrast import Contrast
 from cdam_bench.datasets import Preprocessing
 from cdam_bench.errors import UserError
 from cdam_bench.estimators import CDAM, SmoothCDAM
@@ -41,6 +42,24 @@ def test_maps_are_those_of_the_estimators(square):
     probabilities = square.logits(images)[0].softmax(0)
     assert found.targets[0].probability == pytest.approx(float(probabilities[3]), rel=1e-4)
     assert found.predictions[0].index == int(probabilities.argmax())
+
+
+def test_the_map_of_a_contrast_is_the_targets_minus_those_of_the_outputs_nearest_to_it(square):
+    shown = picture(32, 32)
+    values = square.logits(PREPROCESSING(shown)[None])[0]
+    nearest = sorted(
+        (index for index in range(len(values)) if index != 3), key=lambda index: abs(values[index] - values[3])
+    )[:2]
+    found = cdam_bench.explain(shown, square, "cdam", 3, preprocessing=PREPROCESSING, contrast=Contrast(0.5, 2))
+    plain = cdam_bench.explain(shown, square, "cdam", [3, *nearest], preprocessing=PREPROCESSING).maps["cdam"]
+    expected = plain["3"] - 0.5 * np.mean(
+        [plain[str(index)] for index in nearest], axis=0
+    )  # CDAM is linear in the output
+    np.testing.assert_allclose(found.maps["cdam"]["3"], expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
+    assert found.notes == ["maps explain a contrast: the target's output − 0.5 · mean of the 2 nearest other outputs"]
+    assert found.targets[0].output == pytest.approx(float(values[3]), rel=1e-4)
+    with pytest.raises(UserError, match="maps of AttentionMap do not depend on the class"):
+        cdam_bench.explain(shown, square, "attention_map", 3, preprocessing=PREPROCESSING, contrast=Contrast())
 
 
 def test_position_embeddings_are_resampled_as_timm_does(backbone):
