@@ -9,6 +9,7 @@ from matplotlib.colors import to_rgb
 from cdam_bench.configs import config_dir
 from cdam_bench.drawing.families import FAMILIES, line_of
 from cdam_bench.drawing.maps import SIGNED, UNSIGNED
+from cdam_bench.drawing.names import PAPERS
 from tests.drawing.colour_vision import MACHADO, VISIONS, distance, seen
 
 PACKAGED = sorted(file.stem for file in (config_dir() / "estimator").glob("*.yaml"))
@@ -64,3 +65,17 @@ def test_the_colour_blind_tell_evidence_from_counter_evidence(vision):
 
 def test_in_grey_evidence_and_counter_evidence_look_alike_which_is_why_figures_for_papers_hatch_one():
     assert distance(SIGNED.coloured(SHARES, 1.0), SIGNED.coloured(-SHARES, 1.0), "grey").max() < NEAR
+
+
+def test_the_page_on_figures_for_papers_says_what_is_measured():
+    page = (config_dir().parent / "docs" / "paper_figures.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if " ΔE " in line]
+    told = {row[0].removesuffix(" print"): row[1:] for row in rows if len(row) == 4 and row[0]}
+    for vision in VISIONS:
+        counts = []
+        for names in (PACKAGED, PAPERS):
+            colours = [to_rgb(line_of(name, PACKAGED)["color"]) for name in names]
+            counts.append(sum(distance(a, b, vision) < NEAR for a, b in combinations(colours, 2)))
+        weakest = distance(SIGNED.coloured(SHARES, 1.0), SIGNED.coloured(-SHARES, 1.0), vision).min()
+        assert told[vision] == [*map(str, counts), f"ΔE {weakest:.0f}"]
+    assert f"all {len(PACKAGED) * (len(PACKAGED) - 1) // 2} pairs" in page

@@ -109,21 +109,20 @@ def _maps(comparison: Comparison, wanted: Sequence[str], drawing: Drawing) -> It
     if single:
         is_wide = len(images[0].targets) + 2 > NARROW
         figure = drawing.sized(output_maps(images, WIDE if is_wide else NARROW), is_wide)
-        yield PaperFigure(
-            single, comparison, figure, is_wide, captions.of_outputs(comparison, images[0]), captions.ids(images)
-        )
+        caption = captions.of_outputs(comparison, images[0])
+        yield PaperFigure(single, comparison, figure, is_wide, caption, captions.ids(images))
     if several:
-        figure, shown = _on_a_page(images, drawing)
-        yield PaperFigure(
-            several, comparison, figure, True, captions.of_methods(comparison, shown[0]), captions.ids(shown)
-        )
+        is_wide = len(images[0].maps) + 1 > NARROW
+        figure, shown = _on_a_page(images, is_wide, drawing)
+        caption = captions.of_methods(comparison, shown[0])
+        yield PaperFigure(several, comparison, figure, is_wide, caption, captions.ids(shown))
 
 
-def _on_a_page(images: list[Explained], drawing: Drawing) -> tuple[Figure, list[Explained]]:
+def _on_a_page(images: list[Explained], is_wide: bool, drawing: Drawing) -> tuple[Figure, list[Explained]]:
     """All methods' maps of the first images, as many as have room on a page."""
     count = len(images)
     while True:
-        figure = drawing.sized(method_maps(images[:count], WIDE), True)
+        figure = drawing.sized(method_maps(images[:count], WIDE if is_wide else NARROW), is_wide)
         height = INCH * figure.get_figheight()
         if height <= HIGHEST or count == 1:
             return figure, images[:count]

@@ -14,7 +14,7 @@ from cdam_bench.drawing.names import display_name
 
 HATCHED_FROM = 0.25  # of a map's largest magnitude: evidence against an output that is as strong is hatched
 SHORT = replace(SIGNED, ends=("against", "for"))  # words that have room under a scale in a column
-SIDE = 1.08  # inches that a panel takes before the figure gets its width
+SIDE = 1.08  # inches that a panel takes, where all stand side by side, before the figure gets its width
 NARROW, WIDE = 4, 7  # panels side by side in a column and on a page
 
 
@@ -61,7 +61,7 @@ def method_maps(images: Sequence[Explained], across: int) -> Figure:
                 maps = [_map(image, name, k) for name in block]
                 rows.append(Row([_picture(image, k), *maps], [f"{target}\n{image.value(k)}", *headings]))
                 headings = [""] * len(block)
-    return _figure(rows, 1 + max(map(len, blocks)), _bars(images[0], names))
+    return _figure(rows, across, _bars(images[0], names))
 
 
 def class_and_concept_maps(pairs: Sequence[tuple[Explained, Explained]], across: int) -> Figure:
@@ -124,5 +124,5 @@ def _bars(image: Explained, names: Iterable[str]) -> list[Bar]:
 
 
 def _figure(rows: list[Row], across: int, bars: list[Bar]) -> Figure:
-    columns = min(across, max(len(row.panels) for row in rows))
-    return lay_out(rows, columns, SIDE * columns, bars=bars)
+    """Fewer panels than could stand side by side are larger; letters stay as they are."""
+    return lay_out(rows, min(across, max(len(row.panels) for row in rows)), SIDE * across, bars=bars)

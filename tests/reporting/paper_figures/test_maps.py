@@ -68,6 +68,15 @@ def test_every_method_and_target_has_a_panel_and_a_heading():
     assert troubles(fitted(figure, 16.5)) == []
 
 
+def test_letters_are_as_large_however_few_the_methods_are():
+    sizes = []
+    for names in (NAMES, NAMES[:4]):
+        figure = fitted(method_maps([image_with(np.eye(8), names)], WIDE), 16.5)
+        sizes.append({round(text.get_fontsize(), 6) for text in figure.texts})
+    assert sizes[0] == sizes[1]
+    assert all(6.5 <= size <= 9 for size in sizes[0])
+
+
 @pytest.mark.parametrize("count", [1, 2, 8])
 def test_every_output_has_a_panel_beside_the_picture_and_the_attention(count):
     targets = [f"biomarker {k}" for k in range(count)]
