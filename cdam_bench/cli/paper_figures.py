@@ -8,7 +8,8 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig
 
-from cdam_bench.errors import UserError, nearest_names, require, require_count, require_number, require_text
+from cdam_bench.cli.results import complain
+from cdam_bench.errors import nearest_names, require, require_count, require_number, require_text
 
 NARROWEST, WIDEST = 4.0, 60.0  # cm that a figure may be wide
 
@@ -36,7 +37,7 @@ def make_paper_figures(config: DictConfig) -> None:
     asked = config.figures is not None
     for line in missing if not asked else []:
         print(line)
-    _complain([*drawing.problems, *(missing if asked else [])])
+    complain([*drawing.problems, *(missing if asked else [])])
 
 
 def _with_methods(comparisons: list[Any], given: list[Any] | None) -> list[Any]:
@@ -69,12 +70,3 @@ def _list(value: Any) -> list[Any] | None:
     if value is None:
         return None
     return list(value) if isinstance(value, ListConfig) else [value]
-
-
-def _complain(problems: list[str]) -> None:
-    """Say what could not be made, after everything else was."""
-    if problems:
-        *first, last = problems
-        for problem in first:
-            print(f"error: {problem}", file=sys.stderr)
-        raise UserError(last)

@@ -41,7 +41,7 @@ def make_figures(config: DictConfig) -> None:
     output_dir, images = Path(config.output_dir), config.num_images
     written, problems = write_figures(comparisons, output_dir, images, config.paths, config.runtime, speeds)
     print(*written, sep="\n")
-    _complain(problems)
+    complain(problems)
 
 
 def make_report(config: DictConfig) -> None:
@@ -84,7 +84,7 @@ def _estimators(config: DictConfig) -> list[str] | None:
     return [require_text("estimators", name) for name in given]
 
 
-def _complain(problems: list[str]) -> None:
+def complain(problems: list[str]) -> None:
     """Say what could not be made, after everything else was."""
     if problems:
         *first, last = problems
