@@ -1,6 +1,5 @@
 """The command that draws the paper's figures from a results folder."""
 
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
