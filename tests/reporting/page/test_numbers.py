@@ -213,7 +213,7 @@ def test_outputs_that_are_quantities_have_a_table_per_score_and_no_rankings(tmp_
 def test_notes_tell_of_unfinished_cells_unknown_scores_few_images_and_open_choices(shown):
     notes = {note["kind"]: note["text"] for note in shown["notes"]}
     assert notes["partial"] == f"Not finished, and in no test: SmoothGrad (4 of {COUNT} images)."
-    assert "CDAM mean r 1, Attention map mean r 1, GradCAM mean r 1" in notes["undefined"]
+    assert "CDAM mean r 1, Attention map mean r 1, SmoothGrad mean r 1, GradCAM mean r 1" in notes["undefined"]
     assert notes["few"] == "With 4 images bootstrap intervals are narrower than they should be."
     assert "the blur (σ)" in notes["choices"]
     assert "noise level" in notes["choices"]
