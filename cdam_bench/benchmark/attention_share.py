@@ -236,7 +236,8 @@ def write_on_card(card: Path, dataset: str, shares: dict[str, dict[str, Interval
     for fill, found in shares.items():
         share = found["attention_share"]
         numbers = {"mean": share.mean, "low": share.low, "high": share.high}
-        own[fill] = {name: round(value, 4) for name, value in numbers.items()} | {"images": share.count}
+        known = {name: round(value, 4) if np.isfinite(value) else None for name, value in numbers.items()}
+        own[fill] = known | {"images": share.count}
     write_atomically(card, (json.dumps(about, indent=2) + "\n").encode())
 
 
