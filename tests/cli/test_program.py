@@ -73,7 +73,7 @@ def test_ctrl_c_ends_with_130_in_one_line_and_what_is_done_stays(words, tmp_path
         (["rnu"], "did you mean run"),
         (["tabels"], "did you mean tables"),
         (["train", "digit"], "train digits"),
-        (["train"], "use one of train digits, train cifar10, train probe, train lidc"),
+        (["train"], "use one of train digits, train cifar10, train photographs, train probe, train lidc"),
         (["qqqq"], "`cdam-bench --help` lists the commands"),
     ],
 )

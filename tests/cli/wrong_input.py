@@ -17,6 +17,7 @@ SMALL = (
 )
 CELL = Path("cells") / "digits_multi" / "digits_vit"
 HUGE = 10**30
+WITHOUT_PICTURES = {"figures": ["num_images=0"], "report": ["gallery=0"]}
 
 
 @dataclass(frozen=True)
@@ -269,9 +270,7 @@ def wrong_folders(draw):
     fine = part == "chunks" or (part == "scores.csv" and name in ("merge", "run"))
     if name == "run":
         return Slip(("run", "results_dir={results}", *SMALL), fine, damaged)
-    return Slip(
-        (name, "results_dir={results}", *(["num_images=0"] if name in ("figures", "report") else [])), fine, damaged
-    )
+    return Slip((name, "results_dir={results}", *WITHOUT_PICTURES.get(name, ())), fine, damaged)
 
 
 @st.composite
