@@ -126,19 +126,7 @@ def train_cifar10(config: DictConfig) -> None:
     mimic_trained_attention(vit)
     preprocessing = build_preprocessing(config)
     train = load_photographs(config.paths.data_dir, "train")
-    batches = SceneBatches(
-        train.images,
-        train.labels,
-        preprocessing,
-        config.quadrants_per_step,
-        config.scenes_per_step,
-        config.quadrant_steps,
-        config.mosaic_share,
-        config.seed,
-        patch_size=config.backbone.model_args.patch_size,
-        device=device,
-        **config.perturbation,
-    )
+    batches = SceneBatches.of(config, train, preprocessing, config.backbone.model_args.patch_size, device)
     work_dir, settings = Path(config.work_dir), settings_of(config, train, device)
     averaged = train_classifier(SceneViT(vit).to(device), batches, recipe, work_dir, settings, config.overwrite)
     assert isinstance(averaged, SceneViT)

