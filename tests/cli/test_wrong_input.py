@@ -17,7 +17,7 @@ from tests.cli.wrong_input import CASES, SMALL
 from tests.runs import files_below
 from tests.scripts import command
 
-EXAMPLES = int(os.environ.get("CDAM_BENCH_EXAMPLES", "200"))  # another number also draws others each time
+EXAMPLES = int(os.environ.get("CDAM_BENCH_EXAMPLES", "120"))  # another number also draws others each time
 ALWAYS_THE_SAME = "CDAM_BENCH_EXAMPLES" not in os.environ
 
 
