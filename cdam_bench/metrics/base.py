@@ -9,6 +9,7 @@ from torch import Tensor
 from cdam_bench.backbones import Backbone
 from cdam_bench.computing.colours import Normalised
 from cdam_bench.computing.micro_batches import MicroBatch
+from cdam_bench.metrics.fills import Scene
 from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE
 from cdam_bench.store.columns import Column, Curve
 
@@ -45,6 +46,11 @@ class Subject:
     batch_size: int | MicroBatch = DEFAULT_BATCH_SIZE
     normalisation: Normalised | None = None
     other_images: Callable[[], Tensor] | None = None
+
+    def scene(self, blur_sigma: float) -> Scene:
+        """What a fill may be made from."""
+        known = self.normalisation or getattr(self.backbone, "preprocessing", None)
+        return Scene(self.images, blur_sigma, self.seeds, known, self.other_images)
 
 
 @dataclass(frozen=True)
@@ -90,3 +96,16 @@ class Metric(ABC):
 def direction(k: int) -> str:
     """Prefix of the columns about the k-th target: none for the first, "other_" for the second."""
     return ("", "other_")[k] if k < 2 else f"target{k + 1}_"
+
+
+def per_target(name: str, values: Tensor) -> dict[str, Tensor]:
+    """Values (B, K maps, K recorded) → columns: the target's own map, and with two targets the other's and the difference."""
+    scores = {}
+    count = values.shape[1]
+    for k in range(count):
+        prefix = direction(k)
+        scores[f"{prefix}{name}"] = values[:, k, k]
+        if count == 2:
+            scores[f"{prefix}wrong_{name}"] = values[:, 1 - k, k]
+            scores[f"{prefix}delta_{name}"] = values[:, k, k] - values[:, 1 - k, k]
+    return scores

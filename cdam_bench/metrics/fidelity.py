@@ -10,7 +10,7 @@ from cdam_bench.computing.blur import require_sigma
 from cdam_bench.errors import UserError, require, require_count
 from cdam_bench.metrics.base import Measurement, Metric, Subject, direction
 from cdam_bench.metrics.fidelity_columns import Reading
-from cdam_bench.metrics.fills import Fill, Scene, filled, require_fill
+from cdam_bench.metrics.fills import Fill, filled, require_fill
 from cdam_bench.metrics.paths import PathReader, paths_of
 from cdam_bench.metrics.perturbation import ORDERS, PAPER_BLUR_SIGMA, area, ranked_curves
 from cdam_bench.metrics.ranking import UNITS, ranking_map, ranks_of, require_ranking
@@ -96,9 +96,7 @@ class Fidelity(Metric):
 
     def _fill_of(self, subject: Subject) -> Fill:
         """What the pixels of a subject's images are replaced by."""
-        known = subject.normalisation or getattr(subject.backbone, "preprocessing", None)
-        scene = Scene(subject.images, self.blur_sigma, subject.seeds, known, subject.other_images)
-        return filled(self.fill, scene)
+        return filled(self.fill, subject.scene(self.blur_sigma))
 
     def _reader_of(self, subject: Subject) -> PathReader:
         return PathReader(subject.backbone, subject.images, self.paths, subject.batch_size)

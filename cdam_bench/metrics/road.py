@@ -4,11 +4,10 @@ from torch import Tensor
 
 from cdam_bench.backbones import Backbone
 from cdam_bench.computing.micro_batches import MicroBatch
-from cdam_bench.metrics.base import DELTA_NOTE, Measurement, Metric, Subject
+from cdam_bench.metrics.base import DELTA_NOTE, Measurement, Metric, Subject, per_target
 from cdam_bench.metrics.fills import Scene, linearly_imputed
 from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE, ORDERS, check_maps, ranked_curves
 from cdam_bench.metrics.ranking import ranks_of
-from cdam_bench.metrics.single_deletion import per_target
 from cdam_bench.store.columns import Column
 
 STEPS = 10  # removed shares of 10, 20 … 90 %, as in the source

@@ -7,12 +7,11 @@ from cdam_bench.backbones import Backbone
 from cdam_bench.computing.blur import require_sigma
 from cdam_bench.computing.micro_batches import MicroBatch
 from cdam_bench.errors import require, require_count
-from cdam_bench.metrics.base import DELTA_NOTE, Measurement, Metric, Subject
+from cdam_bench.metrics.base import DELTA_NOTE, Measurement, Metric, Subject, per_target
 from cdam_bench.metrics.cells import cell_drops, cell_sums
 from cdam_bench.metrics.fills import Scene, filled, require_fill
 from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE, PAPER_BLUR_SIGMA, check_maps
 from cdam_bench.metrics.ranking import ranks_of
-from cdam_bench.metrics.single_deletion import per_target
 from cdam_bench.store.columns import Column
 
 NOTE = (
@@ -112,8 +111,6 @@ class SaCo(Metric):
         ]
 
     def measure(self, subject: Subject, maps: Tensor) -> Measurement:
-        known = subject.normalisation or getattr(subject.backbone, "preprocessing", None)
-        scene = Scene(subject.images, self.blur_sigma, subject.seeds, known, subject.other_images)
         cells = salience_groups(maps, self.groups)  # (B, K, H, W)
         drops = cell_drops(
             subject.backbone,
@@ -121,7 +118,7 @@ class SaCo(Metric):
             subject.targets,
             cells,
             self.groups,
-            filled(self.fill, scene),
+            filled(self.fill, subject.scene(self.blur_sigma)),
             subject.batch_size,
         )  # (B, K maps, groups, K recorded)
         importance = _importance(maps, cells, self.groups)

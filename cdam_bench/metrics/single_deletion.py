@@ -6,7 +6,7 @@ from torch import Tensor
 from cdam_bench.backbones import Backbone
 from cdam_bench.computing.blur import require_sigma
 from cdam_bench.computing.micro_batches import MicroBatch
-from cdam_bench.metrics.base import DELTA_NOTE, Measurement, Metric, Subject, direction
+from cdam_bench.metrics.base import DELTA_NOTE, Measurement, Metric, Subject, per_target
 from cdam_bench.metrics.cells import cell_drops, cell_sums, grid_cells, rank_correlation
 from cdam_bench.metrics.fills import Scene, filled, require_fill
 from cdam_bench.metrics.perturbation import DEFAULT_BATCH_SIZE, PAPER_BLUR_SIGMA, check_maps
@@ -96,8 +96,6 @@ class SingleDeletion(Metric):
         ]
 
     def prepare(self, subject: Subject) -> dict[str, Tensor]:
-        known = subject.normalisation or getattr(subject.backbone, "preprocessing", None)
-        scene = Scene(subject.images, self.blur_sigma, subject.seeds, known, subject.other_images)
         cells = self._cells(subject).expand(len(subject.images), 1, -1, -1)
         drops = cell_drops(
             subject.backbone,
@@ -105,7 +103,7 @@ class SingleDeletion(Metric):
             subject.targets,
             cells,
             self.grid**2,
-            filled(self.fill, scene),
+            filled(self.fill, subject.scene(self.blur_sigma)),
             subject.batch_size,
         )
         return {"cell_drops": drops[:, 0]}  # (B, cells, K)
@@ -119,16 +117,3 @@ class SingleDeletion(Metric):
 
     def _cells(self, subject: Subject) -> Tensor:
         return grid_cells(self.grid, (subject.images.shape[-2], subject.images.shape[-1])).to(subject.images.device)
-
-
-def per_target(name: str, values: Tensor) -> dict[str, Tensor]:
-    """Values (B, K maps, K recorded) → columns: the target's own map, and with two targets the other's and the difference."""
-    scores = {}
-    count = values.shape[1]
-    for k in range(count):
-        prefix = direction(k)
-        scores[f"{prefix}{name}"] = values[:, k, k]
-        if count == 2:
-            scores[f"{prefix}wrong_{name}"] = values[:, 1 - k, k]
-            scores[f"{prefix}delta_{name}"] = values[:, k, k] - values[:, 1 - k, k]
-    return scores
